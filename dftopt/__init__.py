@@ -1,0 +1,54 @@
+"""dftopt: density functional theory as the minimum of one differentiable free energy.
+
+Names are imported when first used, so that `import dftopt` and the command line's help stay fast. The first of them
+switches JAX to double precision, the only global state that the package sets.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Model": "dftopt.energy.model",
+    "PlaneWaves": "dftopt.bases.planewaves",
+    "minimize": "dftopt.minimization.ground_state",
+    "free_energy": "dftopt.minimization.unconstrained",
+    "free_energy_parameters": "dftopt.minimization.unconstrained",
+    "Result": "dftopt.minimization.result",
+    "bands": "dftopt.properties.bands",
+    "eigenvalues_at": "dftopt.properties.bands",
+    "dos": "dftopt.properties.dos",
+    "load": "dftopt.properties.files",
+    "DFTOpt": "dftopt.calculator.ase_calculator",
+    "enable_compilation_cache": "dftopt.precision",
+    "InputError": "dftopt.errors",
+    "NotConverged": "dftopt.errors",
+    "DFTOptWarning": "dftopt.errors",
+}
+__all__ = ["__version__", *_HOMES]
+
+if TYPE_CHECKING:
+    from dftopt.bases.planewaves import PlaneWaves
+    from dftopt.calculator.ase_calculator import DFTOpt
+    from dftopt.energy.model import Model
+    from dftopt.errors import DFTOptWarning, InputError, NotConverged
+    from dftopt.minimization.ground_state import minimize
+    from dftopt.minimization.result import Result
+    from dftopt.minimization.unconstrained import free_energy, free_energy_parameters
+    from dftopt.precision import enable_compilation_cache
+    from dftopt.properties.bands import bands, eigenvalues_at
+    from dftopt.properties.dos import dos
+    from dftopt.properties.files import load
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dftopt' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Atoms: structure, symmetry and k points, pseudopotentials, checks of the input."""

@@ -1,0 +1,1 @@
+"""Calculator: the ASE calculator, logs, pictures, files."""

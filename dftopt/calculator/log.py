@@ -1,0 +1,263 @@
+"""The log of a calculation, for a physicist: what is computed, how it converges, what came out."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from dftopt import __version__
+from dftopt.calculator.setup import Setup, forecast
+from dftopt.errors import InputError
+from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV, HARTREE_PER_BOHR3_IN_GPA
+
+COMPONENTS = ("kinetic", "local", "nonlocal_", "hartree", "xc", "ewald", "entropy")
+TOTALS = {"total": "E", "free": "A = E - TS", "zero": "E(T -> 0)"}
+SHOWN = 8  # rows of long lists
+
+
+class Log:
+    """Lines written at once to several places.
+
+    Args:
+        *targets: "-" for the standard output, a path, an open text stream, or None.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+
+    def __init__(self, *targets):
+        self._streams: list[TextIO] = []
+        self._opened: list[TextIO] = []
+        for target in targets:
+            if target is None:
+                continue
+            if target == "-":
+                self._streams.append(sys.stdout)
+            elif hasattr(target, "write"):
+                self._streams.append(target)
+            else:
+                try:
+                    self._opened.append(Path(target).open("w", encoding="utf-8"))
+                except OSError as error:
+                    raise InputError(f"the log cannot be written to {target}: {error.strerror or error}.") from None
+        self._streams += self._opened
+
+    def __call__(self, text: str = "") -> None:
+        """Write a line, or several, and flush."""
+        for stream in self._streams:
+            print(text, file=stream, flush=True)
+
+    def close(self) -> None:
+        """Close the files that were opened here."""
+        for stream in self._opened:
+            stream.close()
+
+
+class IterationTable:
+    """The `progress` of a minimization: a table that grows while it runs."""
+
+    def __init__(self, log: Log, natoms: int):
+        self._log, self._natoms, self._start = log, natoms, time.perf_counter()
+        self._begun, self._shown = False, 0
+
+    def __call__(self, step) -> None:
+        """Add a row for each accepted iteration that `step` brings."""
+        if not self._begun:
+            self._log("iteration                A (Ha)    error (Ha/atom)   seconds")
+            self._begun = True
+        if step.iterations == self._shown:
+            return  # every trial point was rejected
+        seconds = time.perf_counter() - self._start
+        rows = step.accepted or ((step.free_energy, step.error),)
+        for i, (value, error) in enumerate(rows, start=step.iterations - len(rows) + 1):
+            self._log(f"{i:9d}  {value:20.10f}  {error / self._natoms:17.1e}  {seconds:8.1f}")
+        self._shown = step.iterations
+
+
+def header(setup: Setup) -> str:
+    """Everything known before the start, the forecast included."""
+    parts = [
+        [f"dftopt {__version__}"],
+        _structure(setup.model),
+        _symmetry(setup.basis),
+        _kpoints(setup.basis.kpoints),
+        _potentials(setup.model),
+        _plane_waves(setup.basis),
+        _options(setup),
+        [f"chosen: {note}" for note in setup.notes],
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def _structure(model) -> list[str]:
+    atoms = model.atoms
+    lines = [
+        f"structure       {atoms.get_chemical_formula()}, {len(atoms)} atoms, {model.n_electrons:g} valence electrons"
+    ]
+    for name, vector in zip("abc", atoms.cell.array, strict=True):
+        lines.append(f"  {name} (angstrom)  " + " ".join(f"{x:11.6f}" for x in vector))
+    volume = atoms.get_volume()
+    lines.append(f"  volume        {volume:.4f} angstrom^3 = {volume / BOHR_IN_ANGSTROM**3:.4f} bohr^3")
+    lines.append("  atom              x           y           z (angstrom)")
+    for i, (symbol, position) in enumerate(zip(atoms.get_chemical_symbols(), atoms.positions, strict=True)):
+        lines.append(f"  {i:4d} {symbol:2s}   " + " ".join(f"{x:11.6f}" for x in position))
+    return lines
+
+
+def _symmetry(basis) -> list[str]:
+    found, kept = basis.crystal_symmetry, basis.kpoints.symmetry
+    lines = [f"symmetry        {found.international}, {len(found)} operations"]
+    if len(kept) < len(found):
+        lines.append(f"                {len(kept)} of them map the k points onto themselves; only these are used")
+    return lines
+
+
+def _kpoints(points) -> list[str]:
+    if points.size is None:
+        lines = [f"k points        {len(points)}, as given"]
+    else:
+        shift = (
+            "Gamma-centred" if not any(points.shift) else "shifted by ({:g}, {:g}, {:g}) steps".format(*points.shift)
+        )
+        mesh = "x".join(map(str, points.size))
+        lines = [
+            f"k points        {mesh}, {shift}: {points.n_full} points, {len(points)} after symmetry and time reversal"
+        ]
+    for k, w in list(zip(points.k, points.weights, strict=True))[:SHOWN]:
+        lines.append("  " + " ".join(f"{x:10.6f}" for x in k) + f"   weight {w:.6f}")
+    if len(points) > SHOWN:
+        lines.append(f"  ... and {len(points) - SHOWN} more")
+    return lines
+
+
+def _potentials(model) -> list[str]:
+    lines = [f"functional      {model.functional.name}"]
+    for element, potential in model.potentials.items():
+        shells = ", ".join(f"{n} of l = {l}" for l, n in potential.layout) or "none"
+        lines.append(
+            f"potential       {element}: {potential.name}, {potential.charge} valence electrons, projectors: {shells}"
+        )
+    return lines
+
+
+def _plane_waves(basis) -> list[str]:
+    counts = basis.counts
+    return [
+        f"plane waves     ecut {basis.ecut:g} Ha = {2 * basis.ecut:g} Ry = {basis.ecut * HARTREE_IN_EV:.2f} eV: "
+        f"{counts.min()} to {counts.max()} per k point",
+        f"FFT grid        {basis.fft[0]} x {basis.fft[1]} x {basis.fft[2]}",
+    ]
+
+
+def _options(setup: Setup) -> list[str]:
+    o = setup.minimize_options
+    width = o["temperature"]
+    occupations = "fixed (T = 0)"
+    if width:
+        occupations = f"{o['smearing']}, width {width * HARTREE_IN_EV:g} eV = {width:.6f} Ha"
+    minimizer = o["minimizer"] if isinstance(o["minimizer"], str) else type(o["minimizer"]).__name__
+    expected = forecast(setup.model, setup.basis, o["nbands"])
+    return [
+        f"occupations     {occupations}",
+        f"minimizer       {minimizer}, to {o['tol'] * HARTREE_IN_EV:.1e} eV = {o['tol']:.1e} Ha per atom",
+        f"forecast        about {expected['memory_gib']:.1f} GiB and {duration(expected['seconds'])} (rough), plus compilation",
+    ]
+
+
+def duration(seconds: float) -> str:
+    """In the unit that suits it."""
+    for size, unit in ((3600 * 24, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds > 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+# ---------------------------------------------------------------------------------------------------- after
+
+
+def summary(result, forces=None, stress=None) -> str:
+    """Energies, levels, forces, stress and timings; the verdict is the last line.
+
+    Args:
+        result: the result.
+        forces: (atoms, 3) hartree / bohr, None where not available.
+        stress: (3, 3) hartree / bohr^3, None where not available.
+    """
+    parts = [_energies(result.energies), _levels(result), _forces(result, forces), _stress(stress), _numerics(result)]
+    return "\n\n".join("\n".join(part) for part in parts if part) + f"\n\n{result.verdict}"
+
+
+def _energies(energies) -> list[str]:
+    lines = ["energy                        Ha                   eV"]
+    for name in COMPONENTS:
+        value = float(getattr(energies, name))
+        label = "-TS" if name == "entropy" else name.rstrip("_")
+        lines.append(f"  {label:12s} {value:18.10f} {value * HARTREE_IN_EV:20.8f}")
+    for name, label in TOTALS.items():
+        value = float(getattr(energies, name))
+        lines.append(f"  {label:12s} {value:18.10f} {value * HARTREE_IN_EV:20.8f}")
+    return lines
+
+
+def _level(value: float) -> str:
+    return f"{value:.6f} Ha = {value * HARTREE_IN_EV:.4f} eV"
+
+
+def _at(k) -> str:
+    return "k = (" + ", ".join(f"{x:.4g}" for x in k) + ")"
+
+
+def _levels(result) -> list[str]:
+    lines = [f"Fermi level     {_level(result.fermi_level)}"]
+    gap = result.gap
+    if not gap.indirect > 0:
+        return [*lines, "gap             none on these k points"] if gap.indirect == 0 else lines
+    filled = round(result.model.n_electrons / 2)
+    top = float(result.eigenvalues[..., filled - 1].max())
+    kind = "direct" if gap.k_valence == gap.k_conduction else "indirect"
+    return [
+        *lines,
+        f"highest filled  {_level(top)} at {_at(gap.k_valence)}",
+        f"lowest empty    {_level(top + gap.indirect)} at {_at(gap.k_conduction)}",
+        f"gap             {_level(gap.indirect)}, {kind} (on these k points)",
+        f"direct gap      {_level(gap.direct)} at {_at(gap.k_direct)}",
+    ]
+
+
+def _forces(result, forces) -> list[str]:
+    if forces is None and result.converged:
+        return []  # nobody asked
+    if forces is None:
+        return ["forces          refused: they are wrong away from the minimum"]
+    unit = HARTREE_IN_EV / BOHR_IN_ANGSTROM
+    sizes = np.linalg.norm(forces, axis=1)
+    lines = ["forces (eV/angstrom)"]
+    for i, (symbol, f) in enumerate(zip(result.model.atoms.get_chemical_symbols(), forces * unit, strict=True)):
+        lines.append(f"  {i:4d} {symbol:2s}   " + " ".join(f"{x + 0.0:12.6f}" for x in np.round(f, 9)))
+    worst = int(sizes.argmax())
+    lines.append(f"  largest {sizes[worst] * unit:.3e} eV/angstrom = {sizes[worst]:.3e} Ha/bohr, on atom {worst}")
+    return lines
+
+
+def _stress(stress) -> list[str]:
+    if stress is None:
+        return []
+    gpa = stress * HARTREE_PER_BOHR3_IN_GPA
+    rows = ["  " + " ".join(f"{x + 0.0:12.6f}" for x in np.round(row, 9)) for row in gpa]
+    return ["stress (GPa)", *rows, f"  pressure {-np.trace(gpa) / 3:.4f} GPa"]
+
+
+def _numerics(result) -> list[str]:
+    s = result.stats
+    lines = []
+    if result.options.temperature > 0:
+        lines.append(f"diagonality     max |(f_i - f_j) H_ij| = {result.diagonality:.1e} Ha at the minimum")
+    return [
+        *lines,
+        f"residual        {s['residual']:.1e} Ha of filled bands",
+        f"work            {s['iterations']} iterations, {s['evaluations']} evaluations, {s['ffts']} FFTs, "
+        f"{s['peak_memory_MiB']:.0f} MiB at most",
+        f"time            {s['wall_seconds'] - s['compile_seconds']:.1f} s running, {s['compile_seconds']:.1f} s compiling",
+    ]

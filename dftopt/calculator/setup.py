@@ -1,0 +1,259 @@
+"""From calculator keywords (eV, angstrom) to a model, a basis and options of a minimization (hartree, bohr)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from dftopt.atoms import checks, gth, kpoints
+from dftopt.bases.planewaves import PlaneWaves
+from dftopt.energy.model import Model
+from dftopt.errors import InputError
+from dftopt.minimization.options import check as check_options
+from dftopt.minimization.smearing import SMEARINGS
+from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV
+
+SPACING = 0.2  # 1/angstrom, with 2 pi in the reciprocal vectors
+WIDTH = 0.1  # eV
+DEFAULTS: dict[str, Any] = {
+    "mode": "pw",
+    "xc": "PBE",
+    "ecut": None,  # eV; None: estimated from the potentials
+    "kpts": {"spacing": SPACING},
+    "weights": None,  # of explicit k points
+    "occupations": {"name": "fermi-dirac", "width": WIDTH},
+    "nbands": None,
+    "spinpol": None,  # None: on when magnetic moments are given
+    "charge": 0,
+    "symmetry": True,
+    "pseudopotentials": None,
+    "fft": None,
+    "minimizer": "auto",
+    "parametrization": "auto",
+    "tol": 1e-9,  # eV per atom: forces to about 1e-4 eV/angstrom
+    "maxiter": 300,
+    "seed": 0,
+    "force": False,
+    "txt": "-",
+}
+KEYS = tuple(DEFAULTS)
+KPTS_KEYS = ("size", "gamma", "shift", "density", "spacing", "even")
+OCCUPATIONS = ("fixed", *SMEARINGS)
+PROCESS_GIB = 0.5  # Python, JAX and its compiler before any array
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A calculation that is ready to start.
+
+    Attributes:
+        model, basis: what `dftopt.minimize` takes.
+        minimize_options: its keyword arguments.
+        notes: what was chosen by default, one sentence each, for the log.
+        parameters: all calculator keywords with the chosen values (eV), which reproduce the calculation.
+    """
+
+    model: Model
+    basis: PlaneWaves
+    minimize_options: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+def check_keys(parameters: Mapping[str, Any], valid=KEYS, where: str = "") -> None:
+    """Refuse unknown keywords, naming the nearest valid one."""
+    for key in parameters:
+        if key not in valid:
+            raise InputError(f"the key {key!r}{where} is unknown: {checks.nearest(str(key), valid)}")
+
+
+def build(atoms: Atoms, parameters: Mapping[str, Any]) -> Setup:
+    """Model, basis and options of `minimize` from calculator keywords; every default that is used leaves a note.
+
+    Args:
+        atoms: the structure (angstrom).
+        parameters: keywords among `KEYS`; energies in eV, `kpts` as three numbers (Gamma-centred), rows of fractional
+            points with `weights`, {"size": ..., "gamma": ...}, {"density": points per 1/angstrom} or
+            {"spacing": 1/angstrom}.
+
+    Raises:
+        InputError: anything wrong, before anything is allocated.
+    """
+    check_keys(parameters)
+    p = {**DEFAULTS, **parameters}
+    notes: list[str] = []
+    _refuse_unavailable(atoms, p)
+    model = Model(
+        atoms, xc=p["xc"], pseudopotentials=p["pseudopotentials"], charge=p["charge"], force=_truth("force", p["force"])
+    )
+    checks.check_atoms(model.atoms, force=model.force)
+    ecut = _cutoff(model, p["ecut"], notes)
+    points, shift = _kpts(model, p["kpts"], notes if "kpts" not in parameters else [])
+    basis = PlaneWaves(
+        model, ecut=ecut, kpts=points, shift=shift, symmetry=_truth("symmetry", p["symmetry"]), weights=p["weights"], fft=p["fft"]
+    )  # fmt: skip
+    temperature, smearing = _occupations(p["occupations"], notes if "occupations" not in parameters else [])
+    tol = checks.check_positive(
+        "tol", p["tol"], "eV per atom", "Typical values are 1e-7 (energies) and 1e-10 (forces)."
+    )
+    options = {
+        "temperature": temperature,
+        "smearing": smearing,
+        "nbands": p["nbands"],
+        "parametrization": p["parametrization"],
+        "minimizer": p["minimizer"],
+        "tol": tol / HARTREE_IN_EV,
+        "maxiter": _whole("maxiter", p["maxiter"]),
+        "seed": _whole("seed", p["seed"], least=0),
+    }
+    _refuse_too_large(model, basis, p["nbands"])
+    check_options(
+        model, basis, magnetization=None, orthonormalization="cholesky", starts=None, checkpoint=None, **options
+    )
+    p["ecut"] = ecut * HARTREE_IN_EV
+    p["spinpol"] = False
+    if basis.kpoints.size is not None:
+        p["kpts"] = {"size": basis.kpoints.size, "shift": basis.kpoints.shift}
+    return Setup(model, basis, options, notes, p)
+
+
+def _refuse_unavailable(atoms, p) -> None:
+    if p["mode"] == "gaussian":
+        raise InputError("mode = 'gaussian' is not available yet: only plane waves, mode = 'pw', on periodic cells.")
+    if p["mode"] != "pw":
+        raise InputError(f"mode = {p['mode']!r} is unknown: {checks.nearest(str(p['mode']), ('pw', 'gaussian'))}")
+    if p["spinpol"] not in (None, True, False):
+        raise InputError(f"spinpol = {p['spinpol']!r} has to be true or false.")
+    if p["spinpol"]:
+        raise InputError("spinpol = True is not available yet: only unpolarized calculations. Leave spinpol out.")
+    if p["spinpol"] is None and isinstance(atoms, Atoms) and np.any(atoms.get_initial_magnetic_moments() != 0):
+        raise InputError(
+            "the atoms have magnetic moments, but spin polarization is not available yet. Remove the moments, or set "
+            "spinpol = False to ignore them."
+        )
+    if p["charge"] != 0:
+        raise InputError(f"charge = {p['charge']!r} is not available yet: only neutral cells. Leave charge at 0.")
+
+
+def _truth(name: str, value) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name} = {value!r} has to be true or false.")
+    return bool(value)
+
+
+def _whole(name: str, value, least: int = 1) -> int:
+    number = checks.check_positive(name, value, allow_zero=least == 0)
+    if number != int(number):
+        raise InputError(f"{name} = {value!r} must be a whole number of at least {least}.")
+    return int(number)
+
+
+def _cutoff(model: Model, ecut, notes: list[str]) -> float:
+    """Hartree."""
+    if ecut is not None:
+        return checks.check_positive("ecut", ecut, "eV", "Typical values are 300 to 1500 eV.") / HARTREE_IN_EV
+    element, potential = max(model.potentials.items(), key=lambda item: gth.estimated_cutoff(item[1]))
+    hartree = gth.estimated_cutoff(potential)
+    notes.append(
+        f"cutoff {hartree:g} Ha ({hartree * HARTREE_IN_EV:.0f} eV), estimated from the width of {potential.name} of {element}: "
+        "check its convergence"
+    )  # fmt: skip
+    return hartree
+
+
+def _kpts(model: Model, kpts, notes: list[str]):
+    """Points or mesh size, and the shift in mesh steps."""
+    if not isinstance(kpts, Mapping):
+        return kpts, (0, 0, 0)
+    check_keys(kpts, KPTS_KEYS, " of kpts")
+    ways = [name for name in ("size", "density", "spacing") if name in kpts]
+    if len(ways) != 1:
+        raise InputError(
+            f"kpts = {dict(kpts)!r} needs exactly one of size, density (points per 1/angstrom) and spacing (1/angstrom)."
+        )
+    cell = model.structure.cell
+    if "size" in kpts:
+        size = kpoints.check_size(kpts["size"])
+    elif "density" in kpts:
+        size = kpoints.size_from_density(cell, kpts["density"])
+    else:
+        spacing = checks.check_positive("kpts spacing", kpts["spacing"], "1/angstrom")
+        size = kpoints.size_from_spacing(cell, spacing * BOHR_IN_ANGSTROM)
+        notes.append(
+            f"k mesh {size[0]}x{size[1]}x{size[2]}, Gamma-centred, of {spacing:g} 1/angstrom spacing: check its convergence"
+        )
+    if kpts.get("even"):
+        size = tuple(n + n % 2 for n in size)  # type: ignore[assignment]
+    if "shift" in kpts:
+        return size, kpoints.check_shift(kpts["shift"])
+    gamma = kpts.get("gamma")
+    return size, (0, 0, 0) if gamma is None or _truth("kpts gamma", gamma) else (0.5, 0.5, 0.5)
+
+
+def _occupations(occupations, notes: list[str]) -> tuple[float, str]:
+    """Temperature in hartree and name of the smearing."""
+    if isinstance(occupations, str):
+        occupations = {"name": occupations}
+    if not isinstance(occupations, Mapping) or "name" not in occupations:
+        raise InputError(
+            f"occupations = {occupations!r} needs a name, such as {{'name': 'fermi-dirac', 'width': 0.1}} (eV)."
+        )
+    check_keys(occupations, ("name", "width"), " of occupations")
+    name = str(occupations["name"]).lower()
+    if name not in OCCUPATIONS:
+        raise InputError(f"occupations name = {occupations['name']!r} is unknown: {checks.nearest(name, OCCUPATIONS)}")
+    if name == "fixed":
+        if occupations.get("width"):
+            raise InputError(f"occupations: 'fixed' has no width (given: {occupations['width']!r} eV). Leave it out.")
+        return 0.0, "fermi-dirac"
+    width = checks.check_positive(
+        "occupations width", occupations.get("width", WIDTH), "eV", "Use the name 'fixed' for T = 0."
+    )
+    notes.append(f"{name} occupations of width {width:g} eV")
+    return width / HARTREE_IN_EV, name
+
+
+# ---------------------------------------------------------------------------------------------------- forecast
+
+
+def forecast(model: Model, basis: PlaneWaves, nbands: int | None = None) -> dict[str, float]:
+    """Rough memory and time of a minimization, from its sizes; allocates nothing large.
+
+    Args:
+        model: the model.
+        basis: its basis.
+        nbands: bands; default what a small temperature needs.
+
+    Returns:
+        `memory_gib` (eight copies of the orbitals, projectors, grids, and the process itself) and `seconds` (25
+        evaluations of three transforms per band, without compilation).
+    """
+    filled = int(np.ceil(model.n_electrons / 2))
+    bands = nbands or filled + max(4, int(np.ceil(0.2 * filled)))
+    waves = model.structure.volume * (2 * basis.ecut) ** 1.5 / (6 * np.pi**2)
+    if waves * basis.nk < 1e7:
+        waves = basis.npw
+    per_element = {e: sum((2 * l + 1) * n for l, n in v.layout) for e, v in model.potentials.items()}
+    projectors = sum(per_element[e] for e in model.structure.symbols)
+    points = float(np.prod(np.array(basis.fft, float)))
+    orbitals = 8 * model.nspin * basis.nk * bands * waves
+    memory = 16 * (orbitals + basis.nk * projectors * waves + 20 * points) / 2**30 + PROCESS_GIB
+    seconds = 25 * 3 * model.nspin * basis.nk * bands * 1.6e-8 * points
+    return {"memory_gib": float(memory), "seconds": float(seconds)}
+
+
+def _refuse_too_large(model, basis, nbands) -> None:
+    if nbands is not None and (isinstance(nbands, bool) or not isinstance(nbands, (int, np.integer))):
+        raise InputError(f"nbands = {nbands!r} must be a whole number.")
+    need, limit = (
+        forecast(model, basis, None if nbands is None else int(nbands))["memory_gib"],
+        checks.memory_limit_gib(),
+    )
+    if need > limit:
+        raise InputError(
+            f"the calculation needs about {need:.3g} GiB ({basis.nk} k points, ecut = {basis.ecut * HARTREE_IN_EV:.0f} eV, cell of "
+            f"{model.structure.volume * BOHR_IN_ANGSTROM**3:.0f} angstrom^3); this machine has {limit:.3g} GiB. "
+            "Lower ecut, kpts or nbands, or take a smaller cell."
+        )

@@ -1,0 +1,266 @@
+"""Continuous inputs turned into the arrays that a minimization needs, once, outside the loop; gradients pass through."""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float, Int
+
+from dftopt.energy import ewald, local, nonlocal_
+from dftopt.energy.hartree import coulomb_kernel
+from dftopt.xc import Functional
+
+static = partial(field, metadata={"static": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Orbitals:
+    """What acts on the orbitals, per k point.
+
+    Attributes:
+        to_box: index into the sphere for each point of the box that holds all spheres.
+        waves: plane-wave matrices of the three axes, see `bases.transforms`.
+        half_q2: |k + G|^2 / 2, hartree, zero on padding.
+        mask: 1 on plane waves, 0 on padding.
+        projectors: nonlocal projectors with structure factor and V^(-1/2).
+        coupling: their coupling matrix, hartree.
+    """
+
+    to_box: Int[Array, "k box"]
+    waves: tuple[Complex[Array, "b n"], ...]
+    half_q2: Float[Array, "k npw"]
+    mask: Float[Array, "k npw"]
+    projectors: Complex[Array, "k projectors npw"]
+    coupling: Float[Array, "projectors projectors"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Symmetrizer:
+    """Average of a density's Fourier coefficients over the space group, on the half grid, by gathers alone.
+
+    Attributes:
+        members: flat half-grid index of each member of each star.
+        sign: +1, or -1 where the half grid holds -G instead (complex conjugate).
+        phases: conjugate of the star's vector, zero on padding.
+        star_of: star of each half-grid point.
+        v_of: its phase; zero outside the sphere of the density.
+    """
+
+    members: Int[Array, "stars size"]
+    sign: Float[Array, "stars size"]
+    phases: Complex[Array, "stars size"]
+    star_of: Int[Array, " half"]
+    v_of: Complex[Array, " half"]
+
+    def __call__(self, rho_G: Complex[Array, "n1 n2 h"]) -> Complex[Array, "n1 n2 h"]:
+        """The averaged coefficients."""
+        m = rho_G.reshape(-1)[self.members]
+        star = jnp.sum(self.phases * jax.lax.complex(m.real, self.sign * m.imag), axis=1)
+        return (self.v_of * star[self.star_of]).reshape(rho_G.shape)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Prepared:
+    """Everything the free energy needs but orbitals and occupations.
+
+    Attributes:
+        orbitals: see `Orbitals`.
+        weights: k-point weights, sum 1.
+        volume: bohr^3.
+        v_local: Fourier coefficients of the local potential on the half grid, hartree.
+        coulomb: 4 pi / G^2 on the half grid.
+        multiplicity: 2 for planes that stand for G and -G, else 1.
+        G: Cartesian reciprocal vectors of the half grid, bohr^-1; None for LDA.
+        symmetrizer: average over the space group; None without symmetry.
+        ewald: ion-ion energy, hartree.
+        alpha_z: N_el sum_a alpha_a / V, hartree.
+        xc: parameters of the functional.
+        n_electrons: electrons per cell.
+        functional, fft, nspin, band_block: static choices.
+    """
+
+    orbitals: Orbitals
+    weights: Float[Array, " k"]
+    volume: Float[Array, ""]
+    v_local: Complex[Array, "n1 n2 h"]
+    coulomb: Float[Array, "n1 n2 h"]
+    multiplicity: Float[Array, " h"]
+    G: Float[Array, "3 n1 n2 h"] | None
+    symmetrizer: Symmetrizer | None
+    ewald: Float[Array, ""]
+    alpha_z: Float[Array, ""]
+    xc: dict
+    n_electrons: Float[Array, ""]
+    functional: Functional = static()
+    fft: tuple[int, int, int] = static()
+    nspin: int = static()
+    band_block: int = static()
+
+    @property
+    def degeneracy(self) -> int:
+        """Electrons per orbital: 2 without spin polarization, 1 with it."""
+        return 2 // self.nspin
+
+
+def strained_cell(cell, strain):
+    """Lattice vectors (rows) after r -> (1 + strain) r."""
+    return cell @ (jnp.eye(3) + strain).T
+
+
+def prepare(model, basis, inputs: dict | None = None, band_block: int | None = None) -> Prepared:
+    """Build a `Prepared` from a model and a basis.
+
+    Args:
+        model: the model.
+        basis: the plane-wave basis.
+        inputs: continuous inputs as `model.inputs()` gives them; may be traced. The G spheres stay those of the
+            undeformed cell, so energies are smooth in the strain.
+        band_block: bands transformed at once; default as many as fit a CPU's cache, all on an accelerator.
+    """
+    inputs = model.inputs() if inputs is None else inputs
+    return prepare_arrays(inputs, static_arrays(basis), key_of(model, basis, band_block))
+
+
+@dataclass(frozen=True)
+class Key:
+    """Static choices of a preparation, hashable."""
+
+    functional: Functional
+    fft: tuple[int, int, int]
+    nspin: int
+    layouts: tuple
+    species: tuple[str, ...]
+    species_of: tuple[int, ...]
+    band_block: int
+
+
+def key_of(model, basis, band_block: int | None = None) -> Key:
+    """The hashable part of what `prepare` needs."""
+    s = model.structure
+    layouts = tuple(model.potentials[e].layout for e in s.species)
+    if band_block is None:
+        n = basis.fft[0] * basis.fft[1] * basis.fft[2]
+        band_block = max(1, int(5e6 / (16 * n))) if jax.default_backend() == "cpu" else 64
+    return Key(model.functional, basis.fft, model.nspin, layouts, s.species, s.species_of, band_block)
+
+
+def static_arrays(basis) -> dict:
+    """Arrays that depend on the basis alone."""
+    s = basis.model.structure
+    sums = ewald.ewald_sums(s.cell)
+    to_box, waves, _ = basis.maps
+    return {
+        "cell": s.cell,
+        "kG": fractional_kG(basis.kpoints.k, basis.spheres, basis.npw),
+        "mask": sphere_mask(basis.spheres, basis.npw),
+        "to_box": to_box,
+        "waves": waves,
+        "weights": basis.kpoints.weights,
+        "axes": tuple(a.astype(float) for a in basis.half_axes),
+        "multiplicity": basis.multiplicity,
+        "symmetrizer": _symmetrizer(basis),
+        "ewald": {"splitting": sums.splitting, "R": sums.R.astype(float), "G": sums.G.astype(float)},
+        "n_electrons": basis.model.n_electrons,
+    }
+
+
+def fractional_kG(k, spheres, npw: int) -> np.ndarray:
+    """Fractional k + G (k, npw, 3), zero on padding."""
+    out = np.zeros((len(spheres), npw, 3))
+    for i, s in enumerate(spheres):
+        out[i, : len(s)] = s + k[i]
+    return out
+
+
+def sphere_mask(spheres, npw: int) -> np.ndarray:
+    """1 on plane waves, 0 on padding, (k, npw)."""
+    return (np.arange(npw) < np.array([len(s) for s in spheres])[:, None]).astype(float)
+
+
+def _symmetrizer(basis) -> Symmetrizer | None:
+    stars = basis.stars
+    if stars is None:
+        return None
+    n1, n2, n3 = basis.fft
+    h = n3 // 2 + 1
+    G = basis.density_sphere
+    sign = np.where(G[:, 2] >= 0, 1, -1)
+    flat = np.ravel_multi_index(((sign * G[:, 0]) % n1, (sign * G[:, 1]) % n2, sign * G[:, 2]), (n1, n2, h))
+    star_of, v_of = np.zeros(n1 * n2 * h, np.int32), np.zeros(n1 * n2 * h, complex)
+    upper = sign > 0
+    star_of[flat[upper]], v_of[flat[upper]] = stars.star_of[upper], stars.v_of[upper]
+    padded = np.append(flat, 0)[stars.members]
+    signs = np.append(sign, 1).astype(float)[stars.members]
+    arrays = (padded.astype(np.int32), signs, stars.phases.conj(), star_of, v_of)
+    return Symmetrizer(*(jnp.asarray(a) for a in arrays))
+
+
+@partial(jax.jit, static_argnames="key")
+def prepare_arrays(inputs, a, key: Key) -> Prepared:
+    """`prepare` for given arrays of the basis and static choices; compiled once per shape."""
+    cell = strained_cell(a["cell"], inputs["strain"])
+    b = 2 * jnp.pi * jnp.linalg.inv(cell).T
+    volume = jnp.abs(jnp.linalg.det(cell))
+    frac = inputs["positions"] @ jnp.linalg.inv(a["cell"])
+    ps = [inputs["pseudopotentials"][e] for e in key.species]
+
+    x, y, z = a["axes"]
+    G = (
+        x[:, None, None, None] * b[0] + y[None, :, None, None] * b[1] + z[None, None, :, None] * b[2]
+    )  # (n1, n2, h, 3), Cartesian
+    G2 = jnp.sum(G**2, axis=-1)
+    atoms_of = [np.flatnonzero(np.array(key.species_of) == i) for i in range(len(ps))]
+    v_local = sum(
+        local.form_factor(G2, p) * local.structure_factors(frac[i], a["axes"])
+        for p, i in zip(ps, atoms_of, strict=True)
+    )
+    charges = jnp.stack([ps[i]["charge"] for i in key.species_of])
+    sums = ewald.EwaldSums(a["ewald"]["splitting"], a["ewald"]["R"], a["ewald"]["G"])
+    alphas = jnp.stack([local.alpha(ps[i]) for i in key.species_of])
+    return Prepared(
+        orbitals=prepare_orbitals(inputs, a, key),
+        weights=a["weights"],
+        volume=volume,
+        v_local=v_local / volume,
+        coulomb=coulomb_kernel(G2),
+        multiplicity=a["multiplicity"],
+        G=jnp.moveaxis(G, -1, 0) if key.functional.kind not in ("none", "lda") else None,
+        symmetrizer=a["symmetrizer"],
+        ewald=ewald.ewald(frac, charges, cell, sums),
+        alpha_z=a["n_electrons"] * jnp.sum(alphas) / volume,
+        xc=inputs["xc"],
+        n_electrons=a["n_electrons"],
+        functional=key.functional,
+        fft=key.fft,
+        nspin=key.nspin,
+        band_block=key.band_block,
+    )
+
+
+@partial(jax.jit, static_argnames="key")
+def prepare_orbitals(inputs, a, key: Key) -> Orbitals:
+    """`Orbitals` of any list of k points: `a` holds `cell`, `kG`, `mask`, `to_box` and `waves`."""
+    cell = strained_cell(a["cell"], inputs["strain"])
+    q = a["kG"] @ (2 * jnp.pi * jnp.linalg.inv(cell).T)
+    frac = inputs["positions"] @ jnp.linalg.inv(a["cell"])
+    scale = a["mask"] / jnp.sqrt(jnp.abs(jnp.linalg.det(cell)))
+    ps = [inputs["pseudopotentials"][e] for e in key.species]
+    at_origin = [nonlocal_.species_projectors(layout, p, q) * scale for layout, p in zip(key.layouts, ps, strict=True)]
+    couplings = [nonlocal_.species_coupling(layout, p) for layout, p in zip(key.layouts, ps, strict=True)]
+    rows = []
+    for i, s in enumerate(key.species_of):
+        phase = jnp.exp(-2j * jnp.pi * (a["kG"] @ frac[i]))
+        rows.append(at_origin[s] * phase)
+    return Orbitals(
+        to_box=a["to_box"],
+        waves=a["waves"],
+        half_q2=0.5 * jnp.sum(q**2, axis=-1) * a["mask"],
+        mask=a["mask"],
+        projectors=jnp.moveaxis(jnp.concatenate(rows), 0, 1),
+        coupling=jax.scipy.linalg.block_diag(*[couplings[s] for s in key.species_of]),
+    )

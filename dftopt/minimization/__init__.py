@@ -1,0 +1,1 @@
+"""Minimization: parametrizations without constraints, minimizers, the result."""

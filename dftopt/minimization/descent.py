@@ -1,0 +1,212 @@
+"""Descent on a manifold, one energy-and-gradient evaluation per pass: the loop that all our minimizers share.
+
+The problem supplies points, tangents, a preconditioned gradient, a retraction and a transport; nothing here knows
+of k points, plane waves or occupations. A method (`cg`, `lbfgs`) supplies the next direction. A pass evaluates the
+trial point x + t d. Where the slope along d has fallen enough and the value has not risen, the point is accepted (most
+steps take one evaluation); else t is corrected by the secant of the two slopes. Slopes stay accurate when differences
+of values drown in roundoff.
+
+References:
+    Hager and Zhang, Pacific J. Optim. 2, 35 (2006); Payne et al., Rev. Mod. Phys. 64, 1045 (1992).
+"""
+
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from dftopt.minimization.trees import choose, dot, scale
+
+RUNNING, CONVERGED, STUCK, DIVERGED = 0, 1, 2, 3
+_MAX_TRIES = 8
+_ROUNDOFF = 4e-14  # relative noise of a free energy that is a sum of terms larger than itself
+
+
+class Evaluation(NamedTuple):
+    """What a problem returns at a point.
+
+    Attributes:
+        value: what is minimized.
+        gradient: its derivative, a tangent.
+        direction: the preconditioned gradient (a step of -1 along it should be about right).
+        info: whatever else is worth keeping.
+    """
+
+    value: Any
+    gradient: Any
+    direction: Any
+    info: Any
+
+
+class State(NamedTuple):
+    """Where a minimization stands; a pytree of arrays."""
+
+    x: Any
+    at: Evaluation
+    d: Any
+    memory: Any
+    slope: Any
+    step: Any
+    gz: Any
+    error: Any
+    tries: Any
+    restarted: Any
+    iterations: Any
+    evaluations: Any
+    status: Any
+
+
+class Trace(NamedTuple):
+    """Record of a chunk, one row per evaluation; rows of rejected trial points have `accepted` false."""
+
+    value: Any
+    error: Any
+    accepted: Any
+
+
+class Method(Protocol):
+    """A rule for directions, hashable.
+
+    Attributes:
+        curvature: a point is accepted where |slope| has fallen to this fraction.
+        first_step: trial step of the first line search.
+        longest: largest step.
+    """
+
+    curvature: float
+    first_step: float
+    longest: float
+
+    def memory(self, at: Evaluation):
+        """What the rule remembers before the first step; `at` has the right shapes."""
+
+    def direction(self, memory, problem, frame, x, d, step, old: Evaluation, gz_old, new: Evaluation, gz, first):
+        """The next direction and the memory.
+
+        Args:
+            memory: from the step before.
+            problem: for its transport.
+            frame: of the retraction that led to x.
+            x: the new point.
+            d: the direction just followed, transported to x.
+            step: how far it was followed.
+            old: evaluation at the point before.
+            gz_old: its <gradient, direction>.
+            new: evaluation at x.
+            gz: its <gradient, direction>.
+            first: true where there is no point before.
+        """
+
+
+@partial(jax.jit, static_argnames=("problem", "method"))
+def start(problem, x, data, method: Method) -> State:
+    """The state before the first evaluation: a step of zero length that is always accepted."""
+    at = jax.eval_shape(problem.evaluate, x, data)
+    at = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), at)
+    zero, one = jnp.zeros(()), jnp.ones(())
+    count = jnp.zeros((), int)
+    return State(
+        x,
+        at,
+        at.direction,
+        method.memory(at),
+        zero,
+        one * method.first_step,
+        one,
+        one * jnp.inf,
+        count,
+        count,
+        count,
+        count,
+        count,
+    )
+
+
+def _pass(problem, data, tol, method: Method, s: State) -> tuple[State, Trace]:
+    first = s.evaluations == 0
+    t = jnp.where(first, 0.0, s.step)
+    x, frame = problem.retract(s.x, s.d, t)
+    new = problem.evaluate(x, data)
+    d = problem.transport(s.d, x, frame)
+    slope = dot(new.gradient, d)
+    finite = jnp.isfinite(new.value) & jnp.isfinite(slope)
+    noise = _ROUNDOFF * jnp.abs(new.value) + 1e-15
+    descends = (new.value <= s.at.value + noise) if problem.is_minimum else jnp.asarray(True)
+    flat = jnp.abs(slope) <= method.curvature * jnp.abs(s.slope)
+    accept = first | (finite & descends & (flat | (s.tries >= 3)))
+
+    # secant of the slopes; a slope that has not risen asks for a longer step
+    rise = slope - s.slope
+    secant = jnp.where(rise > 0, -t * s.slope / jnp.where(rise > 0, rise, 1.0), 4 * t)
+    secant = jnp.where(finite, secant, 0.1 * t)
+    secant = jnp.where(~descends & (secant >= t), 0.3 * t, secant)
+    secant = jnp.clip(secant, 0.05 * t, jnp.minimum(4 * t, method.longest))
+
+    # accepted: the next direction
+    gz = dot(new.gradient, new.direction)
+    proposed, memory = method.direction(s.memory, problem, frame, x, d, t, s.at, s.gz, new, gz, first)
+    down = dot(new.gradient, proposed)
+    steepest = ~(down < -0.05 * gz)  # also where the slope is NaN
+    next_d = choose(steepest, scale(-1.0, new.direction), proposed)
+    next_slope = jnp.where(steepest, -gz, down)
+    next_step = jnp.where(first, method.first_step, jnp.clip(secant, 0.3 * t, 3 * t))
+    error = 2 * jnp.maximum(next_step, 0.3) * gz  # half the first-order decrease of a step, times 4: many more follow
+
+    # rejected: another step along d, then once more along steepest descent, then give up
+    exhausted = s.tries >= _MAX_TRIES
+    again = exhausted & (s.restarted == 0)
+    retry_d = choose(again, scale(-1.0, s.at.direction), s.d)
+    retry_slope = jnp.where(again, -s.gz, s.slope)
+    retry_step = jnp.where(again, 0.1 * method.first_step, secant)
+
+    done = jnp.where(accept & (error <= tol) & finite, CONVERGED, RUNNING)
+    done = jnp.where(~accept & exhausted & (s.restarted == 1), jnp.where(finite, STUCK, DIVERGED), done)
+    done = jnp.where(first & ~finite, DIVERGED, done)
+    one = jnp.ones((), int)
+    state = State(
+        x=choose(accept, x, s.x),
+        at=choose(accept, new, s.at),
+        d=choose(accept, next_d, retry_d),
+        memory=choose(accept, memory, s.memory),
+        slope=jnp.where(accept, next_slope, retry_slope),
+        step=jnp.where(accept, next_step, retry_step),
+        gz=jnp.where(accept, gz, s.gz),
+        error=jnp.where(accept, error, s.error),
+        tries=jnp.where(accept | again, 0, s.tries + 1),
+        restarted=jnp.where(accept, 0, s.restarted + again),
+        iterations=s.iterations + jnp.where(accept & ~first, one, 0),
+        evaluations=s.evaluations + one,
+        status=done,
+    )
+    return state, Trace(state.at.value, state.error, accept)
+
+
+@partial(jax.jit, static_argnames=("problem", "method", "n"))
+def run(problem, state: State, data, tol, method: Method, n: int, limit) -> tuple[State, Trace]:
+    """At most `limit` <= n passes, compiled; stops by itself when converged or stuck.
+
+    Args:
+        problem: static, with `evaluate(x, data)`, `retract(x, d, t)`, `transport(v, x, frame)` and `is_minimum`.
+        state: from `start` or an earlier call.
+        data: traced arrays handed to `evaluate`.
+        tol: stop when the predicted error of the value is below.
+        method: the rule for directions.
+        n: rows of the record (static).
+        limit: passes of this call.
+
+    Returns:
+        The state and the record of the passes (rows after the end hold NaN).
+    """
+    record = Trace(jnp.full(n, jnp.nan), jnp.full(n, jnp.nan), jnp.zeros(n, bool))
+
+    def body(carry):
+        state, record, i = carry
+        state, row = _pass(problem, data, tol, method, state)
+        return state, Trace(*(a.at[i].set(b) for a, b in zip(record, row, strict=True))), i + 1
+
+    def more(carry):
+        return (carry[2] < limit) & (carry[0].status == RUNNING)
+
+    state, record, _ = jax.lax.while_loop(more, body, (state, record, 0))
+    return state, record

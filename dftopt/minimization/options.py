@@ -1,0 +1,175 @@
+"""Options of a minimization, checked before anything is allocated."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dftopt.atoms import checks
+from dftopt.errors import InputError
+from dftopt.minimization.problem import PARAMETRIZATIONS
+from dftopt.minimization.smearing import smearing as find_smearing
+
+MINIMIZERS = ("auto", "cg", "lbfgs", "gradient-descent", "adam")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Checked options; `n_filled` is the number of filled bands at T = 0, `nbands` None means "enough"."""
+
+    temperature: float
+    smearing: str
+    nbands: int | None
+    parametrization: str
+    minimizer: Any
+    orthonormalization: str
+    tol: float
+    maxiter: int
+    seed: int
+
+    def as_dict(self) -> dict:
+        """Plain values, for files; a solver object is named by its type."""
+        out = dict(vars(self))
+        if not isinstance(self.minimizer, str):
+            out["minimizer"] = type(self.minimizer).__name__
+        return out
+
+
+def check(
+    model,
+    basis,
+    *,
+    temperature,
+    smearing,
+    nbands,
+    magnetization,
+    parametrization,
+    minimizer,
+    orthonormalization,
+    tol,
+    maxiter,
+    seed,
+    starts,
+    checkpoint,
+) -> Options:
+    """Check everything that `minimize` is given.
+
+    Raises:
+        InputError: names the option, its value and the remedy.
+    """
+    if isinstance(model, (list, tuple)) or isinstance(basis, (list, tuple)):
+        raise InputError("Lists of models and bases are not available yet: call minimize for one after another.")
+    if getattr(basis, "model", None) is not model:
+        raise InputError("The basis was made for another model: pass dftopt.PlaneWaves(model, ...) of this model.")
+    temperature = checks.check_positive(
+        "temperature", temperature, "hartree", "0 is the ground state.", allow_zero=True
+    )
+    kind = find_smearing(smearing)
+    tol = checks.check_positive(
+        "tol", tol, "hartree per atom", "Typical values are 1e-8 (energies) and 1e-12 (forces)."
+    )
+    if magnetization is not None or starts is not None:
+        raise InputError("magnetization and starts need spin polarization, which is not available yet. Leave them out.")
+    if checkpoint is not None:
+        raise InputError(
+            "checkpoint= is not available yet; result.save(path) and start=dftopt.load(path) continue a run."
+        )
+    if parametrization not in ("auto", *PARAMETRIZATIONS):
+        raise InputError(
+            f"parametrization = {parametrization!r} is unknown; {checks.nearest(str(parametrization), ('auto', *PARAMETRIZATIONS))}"
+        )
+    if isinstance(minimizer, str) and minimizer not in MINIMIZERS:
+        raise InputError(
+            f"minimizer = {minimizer!r} is unknown; {checks.nearest(minimizer, MINIMIZERS)} Or pass an optax or jaxopt solver object."
+        )
+    if orthonormalization not in ("cholesky", "qr", "loewdin"):
+        raise InputError(f"orthonormalization = {orthonormalization!r} is unknown; valid: cholesky, qr, loewdin.")
+    if isinstance(maxiter, bool) or int(maxiter) != maxiter or maxiter < 1:
+        raise InputError(f"maxiter = {maxiter!r} must be a whole number of at least 1.")
+    _check_bands(model, basis, temperature, nbands)
+    if parametrization == "auto":
+        parametrization = "fixed" if temperature == 0 else "auxiliary"
+    _check_parametrization(model, basis, temperature, kind, smearing, parametrization)
+    return Options(
+        temperature,
+        str(smearing).lower(),
+        nbands,
+        parametrization,
+        minimizer,
+        orthonormalization,
+        tol,
+        int(maxiter),
+        int(seed),
+    )
+
+
+def _check_bands(model, basis, temperature, nbands) -> None:
+    n = model.n_electrons
+    need = int(np.ceil(n / 2 - 1e-9))
+    if temperature == 0 and abs(n / 2 - round(n / 2)) > 1e-9:
+        raise InputError(
+            f"The cell has {n:g} electrons: an odd number cannot fill bands in pairs at temperature = 0. "
+            "Give a temperature (hartree; 0.005 is typical) for a metal; spin polarization is not available yet."
+        )
+    if nbands is not None:
+        if isinstance(nbands, bool) or int(nbands) != nbands:
+            raise InputError(f"nbands = {nbands!r} must be a whole number.")
+        if nbands < need:
+            raise InputError(
+                f"nbands = {nbands} cannot hold {n:g} electrons: at least {need} are needed. Leave it out to have it chosen."
+            )
+    fewest = int(basis.counts.min())
+    if fewest < max(nbands or 0, need + 1):
+        raise InputError(
+            f"ecut = {basis.ecut:g} hartree gives only {fewest} plane waves at one k point, "
+            f"fewer than the {max(nbands or 0, need + 1)} bands. Raise ecut."
+        )
+
+
+def _check_parametrization(model, basis, temperature, kind, name, parametrization) -> None:
+    if (temperature == 0) != (parametrization == "fixed"):
+        hint = "needs a temperature above 0" if temperature == 0 else "is for temperature = 0 only"
+        raise InputError(
+            f"parametrization = {parametrization!r} {hint}; here temperature = {temperature:g} hartree. 'auto' chooses."
+        )
+    if parametrization != "auxiliary" and temperature > 0 and not kind.is_minimum:
+        raise InputError(
+            f"parametrization = {parametrization!r} keeps occupations within [0, 1], smearing = {name!r} does not: use 'auxiliary'."
+        )
+    if parametrization == "row-norm":
+        if name.lower() != "fermi-dirac":
+            raise InputError(
+                f"parametrization = 'row-norm' is for Fermi-Dirac smearing, not {name!r}: use 'auxiliary'."
+            )
+        w, n = basis.kpoints.weights, model.n_electrons / 2 * basis.nk
+        if np.ptp(w) > 1e-12 or abs(n - round(n)) > 1e-9:
+            raise InputError(
+                "parametrization = 'row-norm' needs equal k-point weights and a whole number of electron pairs over all k "
+                f"(here {n:g} with weights from {w.min():g} to {w.max():g}): use PlaneWaves(..., symmetry=False), or 'auxiliary'."
+            )
+
+
+def check_inputs(inputs: dict, model, basis) -> None:
+    """Refuse changed inputs that break the symmetry by which the k points were reduced: the energy would be another one.
+
+    Raises:
+        InputError: names the remedy.
+    """
+    cell, symmetry = model.structure.cell, basis.kpoints.symmetry
+    missing = [k for k in ("positions", "strain", "pseudopotentials", "xc") if k not in inputs]
+    if missing:
+        raise InputError(f"inputs lacks {missing[0]!r}: change a copy of model.inputs().")
+    frac, strain = np.asarray(inputs["positions"]) @ np.linalg.inv(cell), np.asarray(inputs["strain"])
+    moved = (
+        np.einsum("sij,aj->sai", symmetry.rotations, frac)
+        + symmetry.translations[:, None]
+        - frac[symmetry.permutations]
+    )
+    off = np.abs((moved - np.round(moved)) @ cell).max()
+    turned = symmetry.cartesian(cell)
+    bent = np.abs(np.swapaxes(turned, 1, 2) @ (strain + strain.T) @ turned - strain - strain.T).max()
+    if off > 1e-4 or bent > 1e-7:
+        raise InputError(
+            "inputs: the changed positions or strain break the symmetry by which the k points were reduced. "
+            "Use PlaneWaves(..., symmetry=False), or a model of the changed atoms."
+        )

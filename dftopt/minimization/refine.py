@@ -1,0 +1,114 @@
+"""What the minimum leaves free, settled after it: rotations among equally occupied bands, and empty bands."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dftopt.energy.free_energy import orbital_terms, potential_energy, weights
+from dftopt.energy.prepared import Prepared
+from dftopt.minimization import occupations as occ
+from dftopt.minimization import options
+from dftopt.minimization import start as starting
+from dftopt.minimization.problem import Problem
+
+FINEST_RESIDUAL = 3e-6  # hartree; the error of an eigenvalue is about its square over the distance to the next
+BUFFER = 2  # bands beyond those asked for that only help the last ones to converge
+
+
+def filled_bands(model) -> int:
+    """Bands that the electrons need."""
+    return int(np.ceil(model.n_electrons / 2 - 1e-9))
+
+
+def wanted_bands(o: options.Options, filled: int, nb: int, most: int) -> int:
+    """Bands of the result: those asked for; else those of the minimization, and two empty ones at T = 0."""
+    return o.nbands or (nb if o.temperature > 0 else min(filled + 2, most))
+
+
+def occupation_parameters(problem: Problem, e, f, model, basis):
+    """Occupation parameters of given levels and occupations."""
+    if problem.parametrization == "fixed":
+        return ()
+    if problem.parametrization == "row-norm":
+        return occ.initial_rows(f, round(model.n_electrons / 2 * basis.nk))
+    return e
+
+
+@dataclass(frozen=True)
+class Final:
+    """Settled orbitals and levels; `restart` is a better point where the minimization ended in an excited state."""
+
+    psi: Any
+    potential: Any
+    eigenvalues: np.ndarray
+    residuals: np.ndarray
+    occupations: np.ndarray
+    fermi_level: float
+    excited: bool
+    restart: Any
+    hamiltonians: np.ndarray
+    diagonality: float
+
+
+def residual_limit(o: options.Options) -> float:
+    """Residual of the eigenvalues' states, so that their error is about that of the free energy; hartree."""
+    return max(FINEST_RESIDUAL, 3 * float(np.sqrt(o.tol)))
+
+
+@jax.jit
+def _potential(psi, f, prepared: Prepared):
+    summed, _, _ = orbital_terms(psi, f * weights(prepared), prepared.orbitals, prepared.band_block)
+    return jax.grad(lambda n: potential_energy(n, prepared)[0])(summed)
+
+
+def refine(x, info, error, empty, prepared: Prepared, problem: Problem, o: options.Options, model, basis) -> Final:
+    """Settle what the minimum leaves free: rotations among equally occupied bands, and empty bands (trace minimization)."""
+    psi, f = x["psi"], info["f"]
+    ns, nk, nb, npw = psi.shape
+    filled, most = filled_bands(model), int(basis.counts.min())
+    wanted = wanted_bands(o, filled, nb, most)
+    total = min(max(wanted, nb) + BUFFER, most)
+    potential = _potential(psi, f, prepared)
+    empty = empty[:, :, : total - nb]
+    extra = starting.random_orbitals(
+        jax.random.key(o.seed + 1), (ns, nk, total - nb - empty.shape[2], npw), prepared.orbitals
+    )
+    full, e, norms, steps = starting.lowest_orbitals(
+        jnp.concatenate([psi, empty, extra], axis=2),
+        potential,
+        prepared.orbitals,
+        80,
+        residual_limit(o),
+        prepared.band_block,
+        wanted,
+    )
+    e, norms = np.asarray(e)[..., :wanted], np.asarray(norms)[..., :wanted]
+    count = np.array([1, 2]) * int(np.sum(np.asarray(steps) + 1)) * total
+    h, f = np.asarray(info["h"]), np.asarray(f)
+    if o.temperature > 0:
+        fe, mu, minus_ts = occ.from_levels(e, weights(prepared), prepared.n_electrons, o.temperature, problem.kind)
+        occupations, fermi = np.asarray(fe), float(mu)
+    else:
+        occupations = (np.arange(wanted) < filled).astype(float) * np.ones((ns, nk, 1))
+        above = e[..., filled:].min() if wanted > filled else e[..., filled - 1].max()
+        fermi = 0.5 * float(e[..., filled - 1].max() + above)
+    # Free energy that filling the lowest levels would save: second order in the residual where they are those of the
+    # minimization, first order where one is missing or mixed among bands that are too empty for their gradient to show.
+    n, w = min(wanted, nb), np.asarray(weights(prepared))
+    h_diag = np.real(np.diagonal(h, axis1=-2, axis2=-1))
+    excess = float(np.sum(w * h_diag * f) - np.sum(w * e[..., :n] * occupations[..., :n]))
+    if o.temperature > 0:
+        excess += float(info["energies"].entropy) - float(minus_ts)
+    excited = problem.is_minimum and n == nb and excess > max(2e-9, 30 * error)
+    diagonality = float(np.abs((f[..., :, None] - f[..., None, :]) * h).max())
+    restart = None
+    if excited:
+        levels = jnp.asarray(e[..., :nb])
+        restart = {
+            "psi": full[:, :, :nb],
+            "occ": occupation_parameters(problem, levels, jnp.asarray(occupations)[..., :nb], model, basis),
+        }
+    return Final(full[:, :, :wanted], potential, e, norms, occupations, fermi, excited, restart, count, diagonality)

@@ -1,0 +1,153 @@
+"""Smearing functions: occupations and entropies of levels x = (eps - mu) / T.
+
+Each obeys s'(x) = x f'(x), so that the free energy is stationary where the levels are eigenvalues. It is a minimum for
+Fermi-Dirac and Gaussian smearing only: the others have occupations outside [0, 1] and are solved by their residual.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import erfc, xlog1py, xlogy
+
+from dftopt.atoms.checks import nearest
+from dftopt.errors import InputError
+
+SQRT_PI = 1.7724538509055159
+
+
+class Smearing(Protocol):
+    """What a smearing offers; `extrapolation` is c in E(T -> 0) = A + c T S, `is_minimum` as said above."""
+
+    extrapolation: float
+    is_minimum: bool
+
+    def occupation(self, x):
+        """f(x)."""
+
+    def entropy(self, x):
+        """s(x), per orbital and spin."""
+
+
+@dataclass(frozen=True)
+class FermiDirac:
+    """f = 1 / (1 + exp(x)), s = -f ln f - (1 - f) ln(1 - f)."""
+
+    extrapolation = 0.5
+    is_minimum = True
+
+    def occupation(self, x):
+        """f(x)."""
+        return jax.nn.sigmoid(-x)
+
+    def entropy(self, x):
+        """s(x), written with |x|: both tails are exact."""
+        f = jax.nn.sigmoid(-jnp.abs(x))
+        return -xlogy(f, f) - xlog1py(1 - f, -f)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """f = erfc(x) / 2, s = exp(-x^2) / (2 sqrt(pi))."""
+
+    extrapolation = 0.5
+    is_minimum = True
+
+    def occupation(self, x):
+        """f(x)."""
+        return erfc(x) / 2
+
+    def entropy(self, x):
+        """s(x)."""
+        return jnp.exp(-(x**2)) / (2 * SQRT_PI)
+
+
+@dataclass(frozen=True)
+class MethfesselPaxton:
+    """Order 1: f = erfc(x) / 2 - x exp(-x^2) / (2 sqrt(pi)), s = (1 - 2 x^2) exp(-x^2) / (4 sqrt(pi)).
+
+    References:
+        Methfessel and Paxton, Phys. Rev. B 40, 3616 (1989).
+    """
+
+    extrapolation = 1 / 3
+    is_minimum = False
+
+    def occupation(self, x):
+        """f(x), between -0.036 and 1.036."""
+        return erfc(x) / 2 - x * jnp.exp(-(x**2)) / (2 * SQRT_PI)
+
+    def entropy(self, x):
+        """s(x)."""
+        return (1 - 2 * x**2) * jnp.exp(-(x**2)) / (4 * SQRT_PI)
+
+
+@dataclass(frozen=True)
+class MarzariVanderbilt:
+    """Cold smearing: f = (1 + erf y) / 2 + exp(-y^2) / sqrt(2 pi), s = -y exp(-y^2) / sqrt(2 pi), y = -x - 1/sqrt(2).
+
+    References:
+        Marzari, Vanderbilt, De Vita, Payne, Phys. Rev. Lett. 82, 3296 (1999).
+    """
+
+    extrapolation = 0.0
+    is_minimum = False
+
+    def occupation(self, x):
+        """f(x), between 0 and 1.083."""
+        y = -x - 2**-0.5
+        return erfc(-y) / 2 + jnp.exp(-(y**2)) / (2**0.5 * SQRT_PI)
+
+    def entropy(self, x):
+        """s(x)."""
+        y = -x - 2**-0.5
+        return -y * jnp.exp(-(y**2)) / (2**0.5 * SQRT_PI)
+
+
+SMEARINGS: dict[str, Smearing] = {
+    "fermi-dirac": FermiDirac(),
+    "gaussian": Gaussian(),
+    "methfessel-paxton": MethfesselPaxton(),
+    "marzari-vanderbilt": MarzariVanderbilt(),
+}
+
+
+def smearing(name: str) -> Smearing:
+    """Look up a smearing by name.
+
+    Raises:
+        InputError: unknown name; lists the known ones.
+    """
+    if str(name).lower() not in SMEARINGS:
+        raise InputError(f"smearing = {name!r} is unknown; {nearest(str(name), SMEARINGS)}")
+    return SMEARINGS[str(name).lower()]
+
+
+def count(e, mu, w, temperature, kind: Smearing):
+    """Number of electrons of levels e (s, k, b) at the chemical potential mu; w (1, k, 1) electrons per full level."""
+    return jnp.sum(w * kind.occupation((e - mu) / temperature))
+
+
+def chemical_potential(e, w, n_electrons, temperature, kind: Smearing):
+    """Root of `count` = n_electrons, by Newton steps inside a shrinking bracket.
+
+    For smearings whose occupation is not monotonic several roots can exist: the one reached from the chemical
+    potential of Gaussian smearing, within 5 T of it, is taken.
+    """
+    if kind.is_minimum:
+        lower, upper = jnp.min(e) - 50 * temperature, jnp.max(e) + 50 * temperature
+        start = 0.5 * (lower + upper)
+    else:
+        start = chemical_potential(e, w, n_electrons, temperature, SMEARINGS["gaussian"])
+        lower, upper = start - 5 * temperature, start + 5 * temperature
+
+    def step(_, bracket):
+        lower, upper, mu = bracket
+        n, dn = jax.jvp(lambda m: count(e, m, w, temperature, kind), (mu,), (jnp.ones_like(mu),))
+        lower, upper = jnp.where(n < n_electrons, mu, lower), jnp.where(n < n_electrons, upper, mu)
+        newton = mu - (n - n_electrons) / jnp.where(dn == 0, 1.0, dn)
+        inside = (dn != 0) & (newton > lower) & (newton < upper)
+        return lower, upper, jnp.where(inside, newton, 0.5 * (lower + upper))
+
+    return jax.lax.fori_loop(0, 60, step, (lower, upper, start))[2]

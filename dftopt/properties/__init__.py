@@ -1,0 +1,1 @@
+"""Properties: what follows from a minimum."""

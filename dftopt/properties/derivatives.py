@@ -1,0 +1,71 @@
+"""First derivatives of the free energy at its minimum: forces, stress, and in any other input.
+
+The parameters of the minimum are held fixed: its gradient in them vanishes, so partial derivatives are total ones.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dftopt.energy.free_energy import density as density_of
+from dftopt.energy.free_energy import energies, orbital_terms, weights
+from dftopt.energy.prepared import key_of, prepare, prepare_arrays, static_arrays
+from dftopt.precision import one_blas_thread
+
+
+@partial(jax.jit, static_argnames="key")
+def _gradient(changed: dict, inputs: dict, arrays: dict, psi, f, key):
+    """Gradient of the energy in `changed`, a part of `inputs`."""
+    value = lambda part: energies(psi, f, prepare_arrays({**inputs, **part}, arrays, key)).total
+    return jax.grad(value)(changed)
+
+
+def _orbitals(result):
+    """Orbitals and occupations whose free energy was minimized (not those refined afterwards)."""
+    from dftopt.minimization.problem import Problem
+    from dftopt.minimization.smearing import SMEARINGS
+
+    prepared = prepare(result.model, result.basis, result.inputs)
+    problem = Problem(result.options.parametrization, SMEARINGS[result.options.smearing])
+    f, _, _ = problem.occupations(result.point, (prepared, jnp.asarray(result.options.temperature)))
+    return result.point["psi"], f, prepared
+
+
+@one_blas_thread
+def derivative(result, names: tuple[str, ...]) -> dict:
+    """dA/d(input) for some of the inputs of `model.inputs()`, at fixed orbitals and occupations (hence also dE).
+
+    Not symmetrized: with a reduced k mesh, average over the space group afterwards.
+    """
+    psi, f, prepared = _orbitals(result)
+    inputs = jax.tree.map(jnp.asarray, result.inputs or result.model.inputs())
+    key = key_of(result.model, result.basis, prepared.band_block)
+    return _gradient({n: inputs[n] for n in names}, inputs, static_arrays(result.basis), psi, f, key)
+
+
+def forces(result) -> np.ndarray:
+    """See `Result.forces`."""
+    f = -np.asarray(derivative(result, ("positions",))["positions"])
+    f = result.basis.kpoints.symmetry.symmetrize_forces(f, result.model.structure.cell)
+    return f - f.mean(axis=0)
+
+
+def stress(result) -> np.ndarray:
+    """See `Result.stress`."""
+    s = np.asarray(derivative(result, ("strain",))["strain"]) / result.model.structure.volume
+    s = 0.5 * (s + s.T)
+    return result.basis.kpoints.symmetry.symmetrize_stress(s, result.model.structure.cell)
+
+
+@partial(jax.jit, static_argnames=("block",))
+def _summed(psi, w, orbitals, block):
+    return orbital_terms(psi, w, orbitals, block)[0]
+
+
+def density(result) -> np.ndarray:
+    """See `Result.density`."""
+    psi, f, prepared = _orbitals(result)
+    summed = _summed(psi, f * weights(prepared), prepared.orbitals, prepared.band_block)
+    return np.asarray(density_of(summed, prepared)[0])

@@ -1,0 +1,139 @@
+"""Results in HDF5: everything needed to look at a result, take derivatives of it and continue from it."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+import jax.numpy as jnp
+import numpy as np
+from ase import Atoms
+
+from dftopt.bases.planewaves import PlaneWaves
+from dftopt.energy.free_energy import Energies
+from dftopt.energy.model import Model
+from dftopt.errors import InputError
+from dftopt.minimization.options import Options
+from dftopt.minimization.result import Result, Stats
+
+FORMAT = "dftopt result"
+VERSION = 1
+_ARRAYS = ("eigenvalues", "occupations", "history", "errors", "psi", "potential")
+
+
+def save(result: Result, path) -> None:
+    """Write a result; the file appears complete or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    if result.inputs is not None:
+        raise InputError(
+            "A result of changed inputs (minimize(..., inputs=...)) cannot be saved: the file holds the model's own."
+        )
+    path = Path(path)
+    part = path.with_name(path.name + f".{os.getpid()}.part")
+    try:
+        with h5py.File(part, "w") as f:
+            _write(f, result)
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(
+            f"The result cannot be written to {path}: {error}. An older file there is untouched."
+        ) from error
+
+
+def _write(f: h5py.File, result: Result) -> None:
+    m, b = result.model, result.basis
+    f.attrs["format"], f.attrs["version"] = FORMAT, VERSION
+    atoms = f.create_group("atoms")
+    for name in ("numbers", "positions", "pbc"):
+        atoms[name] = getattr(m.atoms, name)
+    atoms["cell"] = m.atoms.cell.array
+    if m.atoms.has("initial_magmoms"):
+        atoms["magmoms"] = m.atoms.get_initial_magnetic_moments()
+    setup = {
+        "model": {"xc": m.functional.name, "pseudopotentials": {e: p.name for e, p in m.potentials.items()}},
+        "basis": {
+            "ecut": b.ecut,
+            "fft": list(b.fft),
+            "symmetry": b.symmetry_asked,
+            "kpts": list(b.kpoints.size) if b.kpoints.size else b.kpoints.k.tolist(),
+            "shift": list(b.kpoints.shift) if b.kpoints.size else [0, 0, 0],
+            "weights": None if b.kpoints.size else b.kpoints.weights.tolist(),
+        },
+        "options": result.options.as_dict(),
+        "stats": dict(result.stats),
+        "energies": vars(result.energies),
+        "converged": result.converged,
+        "verdict": result.verdict,
+        "fermi_level": result.fermi_level,
+        "diagonality": result.diagonality,
+    }
+    f.attrs["setup"] = json.dumps(setup)
+    for name in _ARRAYS:
+        f[name] = np.asarray(getattr(result, name))
+    f["point/psi"] = np.asarray(result.point["psi"])
+    if len(result.point["occ"]):
+        f["point/occ"] = np.asarray(result.point["occ"])
+
+
+def load(path) -> Result:
+    """Read a result that `Result.save` wrote.
+
+    Raises:
+        InputError: no such file, another kind of file, a newer version, or a damaged one.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"There is no file {path.absolute()}.")
+    try:
+        with h5py.File(path, "r") as f:
+            if f.attrs.get("format") != FORMAT:
+                raise InputError(f"{path} is not a result of dftopt.")
+            if int(f.attrs["version"]) > VERSION:
+                raise InputError(
+                    f"{path} has version {f.attrs['version']}, this dftopt reads up to {VERSION}: upgrade it."
+                )
+            setup = json.loads(f.attrs["setup"])
+            arrays: dict[str, Any] = {name: f[name][()] for name in _ARRAYS}
+            point = {
+                "psi": jnp.asarray(f["point/psi"][()]),
+                "occ": jnp.asarray(f["point/occ"][()]) if "point/occ" in f else (),
+            }
+            a = f["atoms"]
+            atoms = Atoms(a["numbers"][()], a["positions"][()], cell=a["cell"][()], pbc=a["pbc"][()])
+            if "magmoms" in a:
+                atoms.set_initial_magnetic_moments(a["magmoms"][()])
+    except (OSError, KeyError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read: it is damaged or not a result of dftopt ({error}).") from error
+    try:
+        return _build(atoms, setup, arrays, point)
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is damaged: {type(error).__name__} {error} in its description.") from error
+
+
+def _build(atoms: Atoms, setup: dict, arrays: dict[str, Any], point: dict) -> Result:
+    model = Model(atoms, force=True, **setup["model"])
+    basis = PlaneWaves(model, **setup["basis"])
+    return Result(
+        model=model,
+        basis=basis,
+        options=Options(**setup["options"]),
+        energies=Energies(**setup["energies"]),
+        converged=setup["converged"],
+        verdict=setup["verdict"],
+        stats=Stats(setup["stats"]),
+        fermi_level=setup["fermi_level"],
+        diagonality=setup["diagonality"],
+        point=point,
+        psi=jnp.asarray(arrays.pop("psi")),
+        potential=jnp.asarray(arrays.pop("potential")),
+        **arrays,
+    )

@@ -1,0 +1,92 @@
+"""Perdew-Burke-Ernzerhof generalized gradient approximation and its reparametrizations.
+
+A further member of the family is one more entry in `EXCHANGE` or `CORRELATION`.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from dftopt.xc import pw92
+from dftopt.xc.slater import EXCHANGE_CONSTANT
+from dftopt.xc.variables import density, guarded, spin_scaled, total_sigma
+
+GAMMA = (1 - np.log(2)) / np.pi**2
+
+EXCHANGE = {
+    "gga_x_pbe": {"kappa": 0.804, "mu": 0.2195149727645171},
+    "gga_x_pbe_sol": {"kappa": 0.804, "mu": 10 / 81},
+}
+"""PBE: Phys. Rev. Lett. 77, 3865 (1996), eq. (12) ff.; PBEsol: Phys. Rev. Lett. 100, 136406 (2008)."""
+
+CORRELATION = {
+    "gga_c_pbe": {"beta": 0.06672455060314922, "gamma": float(GAMMA)},
+    "gga_c_pbe_sol": {"beta": 0.046, "gamma": float(GAMMA)},
+}
+"""The same references."""
+
+_S2 = 1 / (4 * (3 * np.pi**2) ** (2 / 3))
+_T2 = np.pi / (16 * (3 * np.pi**2) ** (1 / 3))
+
+
+def exchange(rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient ..."], kappa, mu):
+    r"""PBE exchange energy density.
+
+    $e_x = e_x^{LDA}(\rho) F_x(s)$, $F_x = 1 + \kappa - \kappa / (1 + \mu s^2 / \kappa)$,
+    $s^2 = \sigma / [4 (3\pi^2)^{2/3} \rho^{8/3}]$, spin-scaled.
+
+    Args:
+        rho_s: total density, or up and down densities, bohr^-3.
+        sigma: squared gradients (total, or uu, ud, dd), bohr^-8.
+        kappa: bound of the enhancement; F -> 1 + kappa at large s.
+        mu: gradient coefficient; F -> 1 + mu s^2 at small s.
+
+    Returns:
+        Energy density, hartree/bohr^3.
+
+    References:
+        Perdew, Burke and Ernzerhof, Phys. Rev. Lett. 77, 3865 (1996), eqs. (10) and (14).
+    """
+
+    def unpolarized(rho, sigma):
+        present, rho = guarded(rho)
+        rho43 = rho * jnp.cbrt(rho)
+        mu_s2 = mu * _S2 * sigma / (rho43 * rho43)
+        enhancement = 1 + kappa * mu_s2 / (kappa + mu_s2)  # equal to eq. (14), without its cancellation at small s
+        return jnp.where(present, EXCHANGE_CONSTANT * rho43 * enhancement, 0.0)
+
+    return spin_scaled(unpolarized, rho_s, sigma)
+
+
+def correlation(rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient ..."], beta, gamma):
+    r"""PBE correlation energy density.
+
+    $e_c = \rho (\epsilon_c + H)$ with $H = \gamma\phi^3 \ln\{1 + (\beta/\gamma) t^2 (1 + x) / (1 + x + x^2)\}$,
+    $x = A t^2$, $A = (\beta/\gamma) / M$, $M = \exp(-\epsilon_c / \gamma\phi^3) - 1$ and
+    $t^2 = \pi\sigma / [16 (3\pi^2)^{1/3} \phi^2 \rho^{7/3}]$. It is evaluated as the identical
+    $\epsilon_c + H = \gamma\phi^3 \ln\{1 - M / [(1 + M)(1 + x + x^2)]\}$:
+    in the first form $\epsilon_c$ and $H$ cancel at large t.
+
+    Args:
+        rho_s: total density, or up and down densities, bohr^-3.
+        sigma: squared gradients (total, or uu, ud, dd), bohr^-8.
+        beta: gradient coefficient of the slowly varying limit, hartree.
+        gamma: coefficient of the high-density limit, hartree.
+
+    Returns:
+        Energy density, hartree/bohr^3.
+
+    References:
+        Perdew, Burke and Ernzerhof, Phys. Rev. Lett. 77, 3865 (1996), eqs. (3), (7) and (8).
+    """
+    n = density(rho_s)
+    epsilon = pw92.epsilon_c(n.rs, n.polarization, pw92.PRECISE)
+    t2 = _T2 * total_sigma(sigma) / (n.rho * n.rho * n.cbrt)
+    gamma_phi3 = gamma
+    if n.polarization is not None:
+        phi2 = n.polarization.phi**2
+        t2 = t2 / phi2
+        gamma_phi3 = gamma * phi2 * n.polarization.phi
+    m = jnp.expm1(-epsilon / gamma_phi3)
+    x = beta / gamma * t2 / m
+    return jnp.where(n.present, n.rho * gamma_phi3 * jnp.log1p(-m / ((1 + m) * (1 + x + x * x))), 0.0)

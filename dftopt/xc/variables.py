@@ -1,0 +1,139 @@
+"""Guarded density variables that all functionals share.
+
+Plane-wave densities have exact zeros, tiny negative values and empty spin channels. Every function here is finite
+there, and so are its first and second derivatives: each division, root or logarithm sees a safe argument, and `where`
+selects the result afterwards (a single `where` would still leak NaN through the derivative of the branch not taken).
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from dftopt.errors import InputError
+
+DENSITY_THRESHOLD = 1e-15
+"""Density (bohr^-3) at or below which the energy density is zero; the threshold of libxc's LDA terms."""
+
+POLARIZATION_THRESHOLD = float(np.finfo(np.float64).eps)
+"""Smallest 1 +- zeta: the derivative of phi(zeta) diverges at |zeta| = 1. The same number as in libxc."""
+
+_RS = (3 / (4 * np.pi)) ** (1 / 3)
+_F_ZETA = 1 / (2 ** (4 / 3) - 2)
+
+
+class Polarization(NamedTuple):
+    r"""Functions of the relative spin polarization $\zeta = (\rho_\uparrow - \rho_\downarrow) / \rho$.
+
+    Attributes:
+        f: $f(\zeta) = [(1+\zeta)^{4/3} + (1-\zeta)^{4/3} - 2] / (2^{4/3} - 2)$.
+        phi: $\phi(\zeta) = [(1+\zeta)^{2/3} + (1-\zeta)^{2/3}] / 2$.
+        zeta4: $\zeta^4$.
+    """
+
+    f: Float[Array, "..."]
+    phi: Float[Array, "..."]
+    zeta4: Float[Array, "..."]
+
+
+class Density(NamedTuple):
+    """Total density and what correlation functionals need of it.
+
+    Attributes:
+        present: true where the density is above the threshold.
+        rho: total density, bohr^-3; 1 where not present.
+        cbrt: its cube root, bohr^-1.
+        rs: Wigner-Seitz radius, bohr.
+        polarization: functions of zeta; `None` for an unpolarized density (zeta = 0).
+    """
+
+    present: Bool[Array, "..."]
+    rho: Float[Array, "..."]
+    cbrt: Float[Array, "..."]
+    rs: Float[Array, "..."]
+    polarization: Polarization | None
+
+
+def guarded(rho: Float[Array, "..."]) -> tuple[Bool[Array, "..."], Float[Array, "..."]]:
+    """Mask of points with density, and the density with 1 elsewhere (bohr^-3)."""
+    present = rho > DENSITY_THRESHOLD
+    return present, jnp.where(present, rho, 1.0)
+
+
+def polarization(rho_up: Float[Array, "..."], rho_down: Float[Array, "..."], rho: Float[Array, "..."]) -> Polarization:
+    """Functions of zeta from nonnegative spin densities and a positive total density (bohr^-3)."""
+    plus, minus = 2 * rho_up / rho, 2 * rho_down / rho  # not 1 +- zeta: that cancels in a nearly empty channel
+    zeta2 = ((rho_up - rho_down) / rho) ** 2
+    plus = jnp.where(plus > POLARIZATION_THRESHOLD, plus, POLARIZATION_THRESHOLD)
+    minus = jnp.where(minus > POLARIZATION_THRESHOLD, minus, POLARIZATION_THRESHOLD)
+    cbrt_plus, cbrt_minus = jnp.cbrt(plus), jnp.cbrt(minus)
+    f = _F_ZETA * (plus * cbrt_plus + minus * cbrt_minus - 2)
+    return Polarization(f, (cbrt_plus * cbrt_plus + cbrt_minus * cbrt_minus) / 2, zeta2 * zeta2)
+
+
+def density(rho_s: Float[Array, "spin ..."]) -> Density:
+    r"""Guarded variables of a density; $r_s = (3 / 4 \pi \rho)^{1/3}$.
+
+    Args:
+        rho_s: total density (one channel) or up and down densities (two), bohr^-3; negative values count as zero.
+
+    Returns:
+        The variables, safe everywhere.
+    """
+    if rho_s.shape[0] == 1:
+        present, rho = guarded(rho_s[0])
+        spin = None
+    else:
+        rho_s = jnp.where(rho_s >= 0, rho_s, 0.0)  # ">=": an empty channel keeps its one-sided potential
+        present, rho = guarded(rho_s[0] + rho_s[1])
+        rho_s = jnp.where(present, rho_s, 0.5)  # rho is 1 there
+        spin = polarization(rho_s[0], rho_s[1], rho)
+    cbrt = jnp.cbrt(rho)
+    return Density(present, rho, cbrt, _RS / cbrt, spin)
+
+
+def total_sigma(sigma: Float[Array, "gradient ..."]) -> Float[Array, "..."]:
+    r"""Squared gradient of the total density, $\sigma = \sigma_{uu} + 2 \sigma_{ud} + \sigma_{dd}$ (bohr^-8)."""
+    total = sigma[0] if sigma.shape[0] == 1 else sigma[0] + 2 * sigma[1] + sigma[2]
+    return jnp.where(total >= 0, total, 0.0)  # rounding of opposite gradients; not maximum(), its slope at 0 is 1/2
+
+
+def spin_scaled(exchange, rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient ..."] | None = None):
+    r"""Exchange of a spin density from that of the unpolarized gas.
+
+    $E_x[\rho_\uparrow, \rho_\downarrow] = (E_x[2 \rho_\uparrow] + E_x[2 \rho_\downarrow]) / 2$.
+
+    Args:
+        exchange: energy density (hartree/bohr^3) as a function of the total density and, if sigma is given, its
+            squared gradient.
+        rho_s: total density, or up and down densities, bohr^-3.
+        sigma: squared gradients (total, or uu, ud, dd), bohr^-8.
+
+    Returns:
+        Exchange energy density, hartree/bohr^3.
+
+    References:
+        Oliver and Perdew, Phys. Rev. A 20, 397 (1979), eq. (2.11).
+    """
+    if rho_s.shape[0] == 1:
+        return exchange(rho_s[0]) if sigma is None else exchange(rho_s[0], sigma[0])
+    channels = exchange(2 * rho_s) if sigma is None else exchange(2 * rho_s, 4 * sigma[::2])
+    return (channels[0] + channels[1]) / 2
+
+
+def check_shapes(rho_s, sigma=None, gradient: bool = False) -> None:
+    """Raise `InputError` unless the leading axes of rho_s and (if the functional needs it) sigma fit together."""
+    if rho_s.ndim == 0 or rho_s.shape[0] not in (1, 2):
+        raise InputError(
+            f"xc: rho_s has shape {rho_s.shape}; its leading axis must hold 1 (total) or 2 (up, down) densities."
+        )
+    if not gradient:
+        return
+    expected = (2 * rho_s.shape[0] - 1, *rho_s.shape[1:])
+    if sigma is None or sigma.shape != expected:
+        given = "missing" if sigma is None else f"of shape {sigma.shape}"
+        raise InputError(
+            f"xc: a GGA needs the squared density gradient; sigma is {given} but must have shape {expected} "
+            "((|grad rho|^2) without spin; up-up, up-down, down-down with spin)."
+        )

@@ -1,0 +1,142 @@
+"""Bad input: exit status 2, one paragraph that names the input and the remedy, nothing started."""
+
+import pytest
+
+import dftopt
+from dftopt.cli.main import main
+
+STRUCTURE = '[structure]\nbulk = "Si"\na = 5.43'
+TWO = "[structure]\nsymbols = ['Si', 'Si']\ncell = [[5, 0, 0], [0, 5, 0], [0, 0, 5]]\n"
+
+CASES = {
+    "unknown key": ("ecutt = 400", STRUCTURE, "'ecutt' in input.toml is unknown: did you mean \"ecut\"?"),
+    "unknown kpts key": ("kpts = { sise = [2, 2, 2] }", STRUCTURE, 'did you mean "size"?'),
+    "unknown occupations key": ('occupations = { name = "fixed", widht = 1 }', STRUCTURE, 'did you mean "width"?'),
+    "unknown occupations": ('occupations = { name = "fermi" }', STRUCTURE, 'did you mean "fermi-dirac"?'),
+    "unknown structure key": ("", STRUCTURE + "\ncubik = true", 'did you mean "cubic"?'),
+    "unknown bands key": ("", STRUCTURE + "\n[bands]\npaht = 'LG'", 'did you mean "path"?'),
+    "unknown xc": ('xc = "PBF"', STRUCTURE, "PBE"),
+    "unknown minimizer": ('minimizer = "cgg"', STRUCTURE, 'did you mean "cg"?'),
+    "unknown mode": ('mode = "pww"', STRUCTURE, 'did you mean "pw"?'),
+    "unknown potential": ('pseudopotentials = { Si = "GTH-PBE-q5" }', STRUCTURE, "Did you mean GTH-PBE-q4"),
+    "element not in structure": (
+        'pseudopotentials = { Ge = "GTH-PBE" }',
+        STRUCTURE,
+        "'Ge', which is not in the structure",
+    ),
+    "gaussians": ('mode = "gaussian"', STRUCTURE, "not available yet"),
+    "spin": ("spinpol = true", STRUCTURE, "not available yet"),
+    "moments": ("", STRUCTURE + "\nmagmoms = [1, 1]", "magnetic moments"),
+    "charge": ("charge = 1", STRUCTURE, "not available yet"),
+    "unknown element": (
+        "",
+        TWO.replace("'Si', 'Si'", "'Si', 'X'") + "positions = [[0, 0, 0], [2, 2, 2]]",
+        "not an element",
+    ),
+    "no such element": (
+        "",
+        TWO.replace("'Si', 'Si'", "'Si', 'Qq'") + "positions = [[0, 0, 0], [2, 2, 2]]",
+        "'Qq' is unknown",
+    ),
+    "no potential": ("", "[structure]\nbulk = 'Fr'\ncrystalstructure = 'bcc'\na = 6.0", "covers"),
+    "nan cell": ("", "[structure]\nbulk = 'Si'\na = nan", "nan"),
+    "singular cell": (
+        "",
+        TWO.replace("[0, 0, 5]", "[0, 0, 0]") + "positions = [[0, 0, 0], [2, 2, 2]]",
+        "volume is zero",
+    ),
+    "one site": ("", TWO + "positions = [[0, 0, 0], [0, 0, 0]]", "on one site"),
+    "too close": ("", TWO + "positions = [[0, 0, 0], [0.5, 0, 0]]", "0.5 angstrom apart"),
+    "missing positions": ("", TWO, "either positions"),
+    "wrong shape": ("", TWO + "positions = [[0, 0, 0]]", "do not make a structure"),
+    "periodic axis missing": (
+        "",
+        TWO + "positions = [[0, 0, 0], [2, 2, 2]]\npbc = [true, true, false]",
+        "not periodic along c",
+    ),
+    "molecule without a cell": ("", '[structure]\nmolecule = "H2O"', "vacuum"),
+    "unknown molecule": ("", '[structure]\nmolecule = "H2Oo"', "cannot build"),
+    "two structures": ("", STRUCTURE + '\nmolecule = "H2O"', "exactly one of"),
+    "no structure": ("ecut = 400", "", "[structure]"),
+    "no structure file": ("", '[structure]\nfile = "missing.cif"', "missing.cif"),
+    "ecut of zero": ("ecut = 0", STRUCTURE, "ecut = 0"),
+    "ecut below zero": ("ecut = -30.0", STRUCTURE, "finite positive"),
+    "ecut without meaning": ('ecut = "30 Rydbergs"', STRUCTURE, "30Ry"),
+    "fewer plane waves than bands": ("ecut = 10.0\nkpts = [1, 1, 1]", STRUCTURE, "plane waves"),
+    "k mesh with zero": ("kpts = [4, 0, 4]", STRUCTURE, "three positive integers"),
+    "k mesh of wrong length": ("kpts = [4, 4]", STRUCTURE, "three positive integers"),
+    "weights": ("kpts = [[0, 0, 0], [0.5, 0, 0]]\nweights = [0.5, 0.4]", STRUCTURE, "sum to 0.9"),
+    "weights missing": ("kpts = [[0, 0, 0], [0.5, 0, 0]]", STRUCTURE, "weights is missing"),
+    "odd electrons": ('occupations = "fixed"', "[structure]\nbulk = 'Al'", "odd number"),
+    "fixed with a width": ('occupations = { name = "fixed", width = 0.1 }', STRUCTURE, "has no width"),
+    "width of zero": ('occupations = { name = "gaussian", width = 0 }', STRUCTURE, "'fixed' for T = 0"),
+    "too few bands": ("nbands = 3", STRUCTURE, "at least 4 are needed"),
+    "bands of a half": ("nbands = 4.5", STRUCTURE, "whole number"),
+    "tol": ("tol = 0", STRUCTURE, "tol = 0"),
+    "maxiter": ("maxiter = 0", STRUCTURE, "maxiter = 0"),
+    "symmetry": ('symmetry = "no"', STRUCTURE, "true or false"),
+    "memory": ("ecut = 1e8", STRUCTURE, "GiB"),
+    "memory of many k": ("ecut = 2000.0\nkpts = [60, 60, 60]\nsymmetry = false", STRUCTURE + "\ncubic = true", "GiB"),
+    "grid": ("ecut = 400\nfft = [8, 8, 8]", STRUCTURE, "fft = "),
+    "path": ("", STRUCTURE + "\n[bands]\npath = 'LGQ'", "special points"),
+    "npoints": ("", STRUCTURE + "\n[bands]\nnpoints = 0", "npoints = 0"),
+    "not TOML": ("xc = PBE", STRUCTURE, "not valid TOML"),
+}
+
+
+def refused(arguments, capsys) -> str:
+    """The message, on one line."""
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("dftopt: ") and "Traceback" not in captured.err
+    assert captured.err.rstrip().count("\n\n") == 0
+    return " ".join(captured.err.split())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_file(case, write, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(dftopt, "minimize", None)
+    keys, structure, message = CASES[case]
+    assert message in refused(["run", write(keys, structure)], capsys)
+    assert [p.name for p in tmp_path.iterdir()] == ["input.toml"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--ecut", "0Ry"], "ecut = "),
+        (["--kpts", "4", "4"], "kpts = "),
+        (["--xc", "PEB"], "PBE"),
+        (["--bands", "LGQ"], "special points"),
+        (["--start", "missing.h5"], "missing.h5"),
+        (["--out", "input.toml/out"], "cannot be written"),
+        (["--json", "input.toml/out.json"], "cannot be written"),
+    ],
+)
+def test_flags(flags, message, write, monkeypatch, capsys):
+    monkeypatch.setattr(dftopt, "minimize", None)
+    assert message in refused(["run", write("ecut = 150"), *flags], capsys)
+
+
+def test_file_that_is_missing_or_no_structure(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert "no file 'Si.cif'" in refused(["run", "Si.cif"], capsys)
+    (tmp_path / "Si.cif").write_text("this is no crystal")
+    assert "cannot read the structure file 'Si.cif'" in refused(["run", "Si.cif"], capsys)
+    assert "is a folder" in refused(["run", "."], capsys)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["phonons"], ["run"], ["run", "x", "--ecut", "30 stones"], ["run", "x", "--nbands", "a"]]
+)
+def test_wrong_usage_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_force_lets_close_atoms_pass(write, capsys):
+    close = TWO + "positions = [[0, 0, 0], [0.5, 0, 0]]"
+    assert main(["run", write("ecut = 150\nkpts = [1, 1, 1]", close), "--force", "--dry-run"]) == 0
+    assert "forecast" in capsys.readouterr().out

@@ -1,0 +1,178 @@
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from densities import energy_density, evaluated, random_density, squared
+
+from dftopt.errors import InputError
+from dftopt.xc import Functional, functional
+from dftopt.xc.functional import NAMED, TERMS
+
+ALL = [*TERMS, "PBE"]
+
+# total density or (up, down); sigma or (uu, ud, dd)
+EDGES_UNPOLARIZED = [
+    (0, 0), (0, 1e-20), (0, 1), (-1e-12, 0), (-1e-3, 1e-4), (1e-15, 1e-30), (1.1e-15, 1), (1e-300, 0), (1e-14, 0),
+    (1e-12, 1e-12), (0.1, 0), (0.1, 1e-300), (0.1, -1e-20), (1e4, 1e12), (1e6, 0),
+]  # fmt: skip
+EDGES_POLARIZED = [
+    (0, 0, 0, 0, 0), (0, 0, 1e-20, 0, 1e-20), (0.1, 0, 0, 0, 0), (0, 0.1, 0, 0, 0.3), (0.1, 0, 0.2, 0, 0),
+    (0.1, -1e-9, 0.2, 1e-9, 1e-9), (-1e-12, -1e-12, 0, 0, 0), (-0.1, 0.2, 0.1, 0.1, 0.1), (1e-16, 0, 1, 0, 0),
+    (1.1e-15, 0, 1, 0, 0), (0.1, 1e-17, 0.2, 0, 1e-30), (0.1, 1e-14, 0.2, 1e-8, 1e-16), (0.1, 0.1, 0, 0, 0),
+    (0.1, 0.1, 1, -1, 1), (1e-15, 1e-15, 1, 1, 1), (1e4, 1e-12, 1, 0, 1e-20), (1e4, 1e4, 0, 0, 0),
+    (2e-15, 0, 1e-12, 0, 0), (0, 2e-15, 0, 0, 1e-40), (0.1, 2e-15, 0, 0, 0), (0.1, 1e-15, 1, 1, 1),
+]  # fmt: skip
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def derivatives(xc, spin, points):
+    """Energy, gradient and Hessians (forward over reverse, reverse over reverse) in (rho_s, sigma) at each point."""
+
+    def energy(x):
+        return xc.energy_density(x[:spin, None], x[spin:, None])[0]
+
+    slope = jax.grad(energy)
+    return jax.vmap(lambda x: (energy(x), slope(x), jax.jacfwd(slope)(x), jax.jacrev(slope)(x)))(points)
+
+
+@pytest.mark.parametrize("spin", [1, 2])
+@pytest.mark.parametrize("name", ["LDA", "lda_c_vwn", "lda_xc_teter93", "PBE"])
+def test_two_derivatives(name, spin):
+    """Finite everywhere; at ordinary points the two ways to the Hessian agree with differences of the gradient."""
+    xc = functional(name)
+    edges = np.array(EDGES_UNPOLARIZED if spin == 1 else EDGES_POLARIZED, dtype=float)
+    assert all(np.isfinite(values).all() for values in derivatives(xc, spin, edges))
+
+    rho_s, gradients = random_density(spin, points=3)
+    x = np.concatenate([rho_s, squared(gradients)])[:, 1] * np.array([1e-2] * spin + [1e-5] * (2 * spin - 1))
+    h = 1e-3 * np.abs(x)
+    points = np.stack([x, *(x + k * step for step in np.diag(h) for k in (-2, -1, 1, 2))])
+    points = np.concatenate([points, np.tile(x, (len(edges), 1))])  # one compilation for both
+    _, slopes, forward, reverse = (np.asarray(values) for values in derivatives(xc, spin, points[: len(edges)]))
+    diagonal = np.abs(np.diag(forward[0]))
+    scale = np.sqrt(np.outer(diagonal, diagonal))
+    assert np.all(np.abs(reverse[0] - forward[0]) <= 1e-12 * scale)
+    s = slopes[1 : 1 + 4 * len(x)].reshape(len(x), 4, len(x))
+    numeric = (s[:, 0] - 8 * s[:, 1] + 8 * s[:, 2] - s[:, 3]) / (12 * h[:, None])
+    noise = 1e-13 * np.abs(slopes[0]) / h[:, None]
+    assert np.all(np.abs(numeric - forward[0]) <= 1e-9 * scale + noise)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_nothing_below_the_threshold(name):
+    xc = functional(name)
+    assert not energy_density(xc, np.array([[0.0, 1e-15, -1.0]]), np.ones((1, 3))).any()
+    assert not energy_density(xc, np.array([[0.0, 5e-16, -1.0], [0.0, 5e-16, 0.0]]), np.ones((3, 3))).any()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_unpolarized_equals_two_equal_channels(name):
+    xc = functional(name)
+    rho_s, gradients = random_density(1)
+    sigma = squared(gradients)
+    one = evaluated(xc, rho_s, sigma)
+    two = evaluated(xc, np.concatenate([rho_s, rho_s]) / 2, np.concatenate([sigma, sigma, sigma]) / 4)
+    np.testing.assert_allclose(two[0], one[0], rtol=1e-13)
+    np.testing.assert_allclose(two[1], np.broadcast_to(one[1], two[1].shape), rtol=1e-12)
+    # de/dsigma = (uu + ud + dd) / 4 along sigma_uu = sigma_ud = sigma_dd = sigma / 4
+    scale = np.sum(np.abs(two[2]), axis=0)
+    assert np.all(np.abs(two[2].sum(axis=0) / 4 - one[2][0]) <= 1e-13 * scale)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_swapping_the_spins_changes_nothing(name):
+    xc = functional(name)
+    rho_s, gradients = random_density(2)
+    sigma = squared(gradients)
+    np.testing.assert_allclose(
+        energy_density(xc, rho_s[::-1], sigma[::-1]), energy_density(xc, rho_s, sigma), rtol=1e-13
+    )
+
+
+@pytest.mark.parametrize("name", ["lda_x", "gga_x_pbe", "gga_x_pbe_sol"])
+def test_spin_scaling_of_exchange(name):
+    xc = functional(name)
+    rho_s, gradients = random_density(2)
+    sigma = squared(gradients)
+    halves = [energy_density(xc, 2 * rho_s[[i]], 4 * sigma[[2 * i]]) / 2 for i in range(2)]
+    np.testing.assert_allclose(energy_density(xc, rho_s, sigma), halves[0] + halves[1], rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["lda_x", "gga_x_pbe", "gga_x_pbe_sol"])
+def test_uniform_scaling_of_exchange(name):
+    """E_x[n_gamma] = gamma E_x[n]: the energy per volume scales by gamma^4."""
+    xc = functional(name)
+    rho_s, gradients = random_density(2)
+    sigma, gamma = squared(gradients), 1.7
+    scaled = energy_density(xc, gamma**3 * rho_s, gamma**8 * sigma)
+    np.testing.assert_allclose(scaled, gamma**4 * energy_density(xc, rho_s, sigma), rtol=1e-13)
+
+
+def test_any_grid_shape_and_jit_with_the_functional_static():
+    rho_s, gradients = random_density(2, points=24)
+    sigma, xc = squared(gradients), functional("PBE")
+    boxed = energy_density(xc, rho_s.reshape(2, 2, 3, 4), sigma.reshape(3, 2, 3, 4))
+    assert boxed.dtype == np.float64
+    np.testing.assert_allclose(boxed.ravel(), energy_density(xc, rho_s, sigma), rtol=1e-14)
+
+
+def test_names_and_kinds():
+    assert functional("pbe") == functional("PBE") == Functional("PBE", ("gga_x_pbe", "gga_c_pbe"))
+    assert functional("PBESOL").name == "PBEsol"
+    assert functional("LDA").terms == ("lda_x", "lda_c_pw")
+    assert functional(" LDA_X + lda_c_vwn ").name == "lda_x+lda_c_vwn"
+    assert [functional(name).kind for name in ("none", "LDA", "lda_x+gga_c_pbe", "PBEsol")] == [
+        "none",
+        "lda",
+        "gga",
+        "gga",
+    ]
+    assert hash(functional("PBE")) == hash(functional("pbe"))
+    assert functional("LDA").parameters() == {} and functional("none").parameters() == {}
+
+
+def test_none_is_zero():
+    assert not functional("None").energy_density(np.ones((2, 5))).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("PEB", ["'PEB'", "'PBE'"]),
+        ("lda_c_vnw", ["lda_c_vwn", "Did you mean"]),
+        ("lda_x+lda_c_pz", ["'lda_c_pz'", "lda_c_pw"]),
+        ("PBE+lda_x", ["the term 'pbe'"]),
+        ("", ["''"]),
+        ("lda_x+", ["the term ''"]),
+        ("SCAN", ["meta-GGA"]),
+        ("r2SCAN", ["meta-GGA"]),
+        ("mgga_x_scan", ["meta-GGA"]),
+        ("HSE06", ["hybrid"]),
+        ("PBE0", ["hybrid"]),
+        ("B3LYP", ["hybrid"]),
+        ("hybrid-something", ["hybrid"]),
+        ("hyb_gga_xc_pbeh", ["hybrid"]),
+        ("lda_x+lda_x", ["twice"]),
+        (None, ["None"]),
+    ],
+)
+def test_wrong_names_are_explained(name, words):
+    with pytest.raises(InputError) as raised:
+        functional(name)
+    message = str(raised.value)
+    for word in [*words, *NAMED, *TERMS]:
+        assert word in message
+    assert "\n" not in message
+
+
+def test_wrong_arguments_are_explained():
+    xc = functional("PBE")
+    with pytest.raises(InputError, match="sigma is missing"):
+        xc.energy_density(np.ones((1, 4)))
+    with pytest.raises(InputError, match=r"sigma is of shape \(1, 4\) but must have shape \(3, 4\)"):
+        xc.energy_density(np.ones((2, 4)), np.ones((1, 4)))
+    with pytest.raises(InputError, match="leading axis"):
+        xc.energy_density(np.ones((3, 4)))
+    with pytest.raises(InputError, match=r"no parameter gga_x_pbe.nu.*gga_x_pbe.kappa"):
+        xc.energy_density(np.ones((1, 4)), np.ones((1, 4)), parameters={"gga_x_pbe": {"nu": 1.0}})
