@@ -160,4 +160,7 @@ def functional(name: str) -> Functional:
             raise _reject(name, part)
     if len(set(parts)) < len(parts):
         raise InputError(f"xc {name!r} has a term twice; write each term once. {_offer()}")
+    for known, terms in NAMED.items():
+        if sorted(parts) == sorted(terms):
+            return Functional(known, terms)
     return Functional("+".join(parts), parts)
