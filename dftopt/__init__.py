@@ -26,7 +26,7 @@ _HOMES = {
     "NotConverged": "dftopt.errors",
     "DFTOptWarning": "dftopt.errors",
 }
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", "macro", *_HOMES]
 
 if TYPE_CHECKING:
     from dftopt.bases.planewaves import PlaneWaves
@@ -42,7 +42,12 @@ if TYPE_CHECKING:
     from dftopt.properties.files import load
 
 
+_FLOORS = ("macro",)  # subpackages with names of their own
+
+
 def __getattr__(name: str):
+    if name in _FLOORS:
+        return import_module(f"dftopt.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'dftopt' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
     value = getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,26 @@
+"""Macroscopic dynamics learned from small simulations; arrays only, none of the density functional floors.
+
+Names are imported when first used.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "Simulator": "dftopt.macro.simulator",
+    "Increments": "dftopt.macro.data",
+    "from_trajectories": "dftopt.macro.data",
+    "join": "dftopt.macro.data",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dftopt.macro' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)
