@@ -13,10 +13,11 @@ from jaxtyping import Array, Float
 from dftopt.errors import InputError
 from dftopt.xc import pbe
 from dftopt.xc.pw92 import lda_c_pw, lda_c_pw_mod
+from dftopt.xc.pz81 import lda_c_pz
 from dftopt.xc.slater import lda_x
 from dftopt.xc.teter93 import lda_xc_teter93
 from dftopt.xc.variables import check_shapes
-from dftopt.xc.vwn import lda_c_vwn
+from dftopt.xc.vwn import lda_c_vwn, lda_c_vwn_rpa
 
 
 class Term(NamedTuple):
@@ -31,7 +32,9 @@ TERMS: dict[str, Term] = {
     "lda_x": Term("lda", lda_x, {}),
     "lda_c_pw": Term("lda", lda_c_pw, {}),
     "lda_c_pw_mod": Term("lda", lda_c_pw_mod, {}),
+    "lda_c_pz": Term("lda", lda_c_pz, {}),
     "lda_c_vwn": Term("lda", lda_c_vwn, {}),
+    "lda_c_vwn_rpa": Term("lda", lda_c_vwn_rpa, {}),
     "lda_xc_teter93": Term("lda", lda_xc_teter93, {}),
     **{name: Term("gga", pbe.exchange, parameters) for name, parameters in pbe.EXCHANGE.items()},
     **{name: Term("gga", pbe.correlation, parameters) for name, parameters in pbe.CORRELATION.items()},
@@ -44,7 +47,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "none": (),
 }
 
-_KINDS = ("none", "lda", "gga")
+_KINDS = ("none", "lda", "gga", "mgga")
 _META = ("scan", "rscan", "r2scan", "revscan", "tpss", "revtpss", "m06l", "ms2", "b97mv")
 _HYBRID = ("hse", "hse03", "hse06", "hse12", "pbe0", "pbeh", "pbesol0", "b3lyp", "b3pw91", "cam-b3lyp", "hf", "exx")
 
@@ -90,12 +93,12 @@ class Functional:
         Returns:
             Energy density, hartree/bohr^3.
         """
-        check_shapes(rho_s, sigma, gradient=self.kind == "gga")
+        check_shapes(rho_s, sigma, tau_s, self.kind)
         parameters = _merged(self, parameters or {})
         energies = []
         for name in self.terms:
             term = TERMS[name]
-            variables = (rho_s,) if term.kind == "lda" else (rho_s, sigma)
+            variables = (rho_s, sigma, tau_s)[: _KINDS.index(term.kind)]
             energies.append(term.energy_density(*variables, **parameters.get(name, {})))
         return reduce(add, energies) if energies else jnp.zeros_like(rho_s[0])
 

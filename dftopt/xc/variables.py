@@ -29,12 +29,20 @@ class Polarization(NamedTuple):
     Attributes:
         f: $f(\zeta) = [(1+\zeta)^{4/3} + (1-\zeta)^{4/3} - 2] / (2^{4/3} - 2)$.
         phi: $\phi(\zeta) = [(1+\zeta)^{2/3} + (1-\zeta)^{2/3}] / 2$.
+        ds: $[(1+\zeta)^{5/3} + (1-\zeta)^{5/3}] / 2$.
+        zeta2: $\zeta^2$.
         zeta4: $\zeta^4$.
+        plus: $1 + \zeta$; the powers above see it, and 1 - zeta, above `POLARIZATION_THRESHOLD`, this one is exact.
+        minus: $1 - \zeta$, likewise.
     """
 
     f: Float[Array, "..."]
     phi: Float[Array, "..."]
+    ds: Float[Array, "..."]
+    zeta2: Float[Array, "..."]
     zeta4: Float[Array, "..."]
+    plus: Float[Array, "..."]
+    minus: Float[Array, "..."]
 
 
 class Density(NamedTuple):
@@ -63,13 +71,14 @@ def guarded(rho: Float[Array, "..."]) -> tuple[Bool[Array, "..."], Float[Array, 
 
 def polarization(rho_up: Float[Array, "..."], rho_down: Float[Array, "..."], rho: Float[Array, "..."]) -> Polarization:
     """Functions of zeta from nonnegative spin densities and a positive total density (bohr^-3)."""
-    plus, minus = 2 * rho_up / rho, 2 * rho_down / rho  # not 1 +- zeta: that cancels in a nearly empty channel
+    exact = 2 * rho_up / rho, 2 * rho_down / rho  # not 1 +- zeta: that cancels in a nearly empty channel
     zeta2 = ((rho_up - rho_down) / rho) ** 2
-    plus = jnp.where(plus > POLARIZATION_THRESHOLD, plus, POLARIZATION_THRESHOLD)
-    minus = jnp.where(minus > POLARIZATION_THRESHOLD, minus, POLARIZATION_THRESHOLD)
+    plus, minus = (jnp.where(x > POLARIZATION_THRESHOLD, x, POLARIZATION_THRESHOLD) for x in exact)
     cbrt_plus, cbrt_minus = jnp.cbrt(plus), jnp.cbrt(minus)
+    plus23, minus23 = cbrt_plus * cbrt_plus, cbrt_minus * cbrt_minus
     f = _F_ZETA * (plus * cbrt_plus + minus * cbrt_minus - 2)
-    return Polarization(f, (cbrt_plus * cbrt_plus + cbrt_minus * cbrt_minus) / 2, zeta2 * zeta2)
+    ds = (plus * plus23 + minus * minus23) / 2
+    return Polarization(f, (plus23 + minus23) / 2, ds, zeta2, zeta2 * zeta2, *exact)
 
 
 def density(rho_s: Float[Array, "spin ..."]) -> Density:
@@ -99,16 +108,22 @@ def total_sigma(sigma: Float[Array, "gradient ..."]) -> Float[Array, "..."]:
     return jnp.where(total >= 0, total, 0.0)  # rounding of opposite gradients; not maximum(), its slope at 0 is 1/2
 
 
-def spin_scaled(exchange, rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient ..."] | None = None):
+def spin_scaled(
+    exchange,
+    rho_s: Float[Array, "spin ..."],
+    sigma: Float[Array, "gradient ..."] | None = None,
+    tau_s: Float[Array, "spin ..."] | None = None,
+):
     r"""Exchange of a spin density from that of the unpolarized gas.
 
     $E_x[\rho_\uparrow, \rho_\downarrow] = (E_x[2 \rho_\uparrow] + E_x[2 \rho_\downarrow]) / 2$.
 
     Args:
-        exchange: energy density (hartree/bohr^3) as a function of the total density and, if sigma is given, its
-            squared gradient.
+        exchange: energy density (hartree/bohr^3) as a function of the total density and, where given, its squared
+            gradient and its kinetic energy density.
         rho_s: total density, or up and down densities, bohr^-3.
         sigma: squared gradients (total, or uu, ud, dd), bohr^-8.
+        tau_s: kinetic energy densities (total, or up and down), hartree/bohr^3.
 
     Returns:
         Exchange energy density, hartree/bohr^3.
@@ -117,23 +132,28 @@ def spin_scaled(exchange, rho_s: Float[Array, "spin ..."], sigma: Float[Array, "
         Oliver and Perdew, Phys. Rev. A 20, 397 (1979), eq. (2.11).
     """
     if rho_s.shape[0] == 1:
-        return exchange(rho_s[0]) if sigma is None else exchange(rho_s[0], sigma[0])
-    channels = exchange(2 * rho_s) if sigma is None else exchange(2 * rho_s, 4 * sigma[::2])
+        return exchange(*(x[0] for x in (rho_s, sigma, tau_s) if x is not None))
+    scaled = (2 * rho_s, None if sigma is None else 4 * sigma[::2], None if tau_s is None else 2 * tau_s)
+    channels = exchange(*(x for x in scaled if x is not None))
     return (channels[0] + channels[1]) / 2
 
 
-def check_shapes(rho_s, sigma=None, gradient: bool = False) -> None:
-    """Raise `InputError` unless the leading axes of rho_s and (if the functional needs it) sigma fit together."""
+def check_shapes(rho_s, sigma=None, tau_s=None, kind: str = "lda") -> None:
+    """Raise `InputError` unless the leading axes of the variables that the rung `kind` needs fit together."""
     if rho_s.ndim == 0 or rho_s.shape[0] not in (1, 2):
         raise InputError(
             f"xc: rho_s has shape {rho_s.shape}; its leading axis must hold 1 (total) or 2 (up, down) densities."
         )
-    if not gradient:
-        return
     expected = (2 * rho_s.shape[0] - 1, *rho_s.shape[1:])
-    if sigma is None or sigma.shape != expected:
+    if kind in ("gga", "mgga") and (sigma is None or sigma.shape != expected):
         given = "missing" if sigma is None else f"of shape {sigma.shape}"
         raise InputError(
-            f"xc: a GGA needs the squared density gradient; sigma is {given} but must have shape {expected} "
+            f"xc: a GGA or meta-GGA needs the squared density gradient; sigma is {given} but must have shape {expected} "
             "((|grad rho|^2) without spin; up-up, up-down, down-down with spin)."
+        )
+    if kind == "mgga" and (tau_s is None or tau_s.shape != rho_s.shape):
+        given = "missing" if tau_s is None else f"of shape {tau_s.shape}"
+        raise InputError(
+            f"xc: a meta-GGA needs the kinetic energy density; tau_s is {given} but must have the shape {rho_s.shape} "
+            "of the density (the total without spin; up, down with spin)."
         )

@@ -1,4 +1,4 @@
-"""Vosko-Wilk-Nusair correlation of the uniform electron gas (their fit V, to Monte Carlo energies)."""
+"""Vosko-Wilk-Nusair correlation of the uniform electron gas: fits to Monte Carlo (V) and to RPA energies."""
 
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ class Fit(NamedTuple):
 UNPOLARIZED = Fit(0.0310907, -0.10498, 3.72744, 12.9352)
 POLARIZED = Fit(0.01554535, -0.32500, 7.06042, 18.0578)
 STIFFNESS = Fit(-1 / (6 * np.pi**2), -0.0047584, 1.13107, 13.0045)
+UNPOLARIZED_RPA = Fit(0.0310907, -0.409286, 13.0720, 42.7198)
+POLARIZED_RPA = Fit(0.01554535, -0.743294, 20.1231, 101.578)
 F2 = 4 / (9 * (2 ** (1 / 3) - 1))
 """f''(0)."""
 
@@ -78,3 +80,25 @@ def lda_c_vwn(rho_s: Float[Array, "spin ..."]) -> Float[Array, "..."]:
     """
     n = density(rho_s)
     return jnp.where(n.present, n.rho * epsilon_c(n.rs, n.polarization), 0.0)
+
+
+def lda_c_vwn_rpa(rho_s: Float[Array, "spin ..."]) -> Float[Array, "..."]:
+    r"""Correlation energy density of the random phase approximation, as fitted by VWN (the one in B3LYP).
+
+    The unpolarized and polarized gas of eq. (4.4), joined by $f(\zeta)$ alone.
+
+    Args:
+        rho_s: total density, or up and down densities, bohr^-3.
+
+    Returns:
+        Energy density, hartree/bohr^3.
+
+    References:
+        Vosko, Wilk and Nusair, Can. J. Phys. 58, 1200 (1980), eq. (4.4) and the RPA constants given there.
+    """
+    n = density(rho_s)
+    x = jnp.sqrt(n.rs)
+    epsilon = _fit(n.rs, x, UNPOLARIZED_RPA)
+    if n.polarization is not None:
+        epsilon = epsilon + n.polarization.f * (_fit(n.rs, x, POLARIZED_RPA) - epsilon)
+    return jnp.where(n.present, n.rho * epsilon, 0.0)

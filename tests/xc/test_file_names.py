@@ -18,6 +18,9 @@ from dftopt.xc.file_names import LIBXC
         (" SLA  PW   PSX  PSC", "PBEsol"),
         ("PW                  ", "LDA"),
         ("SLA PW", "LDA"),
+        (" SLA  PZ   NOGX NOGC   PZ   Exchange-Correlation functional", "lda_x+lda_c_pz"),
+        ("LDA                 ", "lda_x+lda_c_pz"),
+        ("PZ", "lda_x+lda_c_pz"),
         ("SLA PW NOGX NOGC", "LDA"),
     ],
 )

@@ -141,7 +141,7 @@ def test_none_is_zero():
     [
         ("PEB", ["'PEB'", "'PBE'"]),
         ("lda_c_vnw", ["lda_c_vwn", "Did you mean"]),
-        ("lda_x+lda_c_pz", ["'lda_c_pz'", "lda_c_pw"]),
+        ("lda_x+lda_c_pv", ["'lda_c_pv'", "lda_c_pw"]),
         ("PBE+lda_x", ["the term 'pbe'"]),
         ("", ["''"]),
         ("lda_x+", ["the term ''"]),
