@@ -197,6 +197,13 @@ class Stars:
     star_of: np.ndarray
     v_of: np.ndarray
 
+    def padded(self, rows: int, size: int) -> "Stars":
+        """The same stars in arrays of at least this many rows and members; what is added is padding."""
+        n, longest = self.members.shape
+        more = ((0, max(rows - n, 0)), (0, max(size - longest, 0)))
+        members = np.pad(self.members, more, constant_values=len(self.star_of))
+        return Stars(members, np.pad(self.phases, more), self.star_of, self.v_of)
+
     def average(self, rho) -> np.ndarray:
         """Average of Fourier coefficients (..., nG) over the group (plain NumPy, the reference implementation)."""
         padded = np.concatenate([rho, np.zeros_like(rho[..., :1])], axis=-1)

@@ -1,6 +1,7 @@
 """Plane waves: cutoff, k points, grids. Static, NumPy; nothing here is differentiated."""
 
-from functools import cached_property
+from collections.abc import Mapping
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -8,7 +9,8 @@ from dftopt.atoms import checks, kpoints
 from dftopt.atoms.structure import reciprocal
 from dftopt.atoms.symmetry import Stars, find_symmetry, no_symmetry, stars
 from dftopt.bases import grid
-from dftopt.bases.transforms import box_maps
+from dftopt.bases.sizes import Sizes, rows_for
+from dftopt.bases.transforms import box_maps, extent
 from dftopt.errors import InputError
 
 PAD = 16  # plane waves are padded to a multiple of this, so that nearby structures share shapes
@@ -29,6 +31,11 @@ class PlaneWaves:
         fft: grid points per axis; default the smallest 2-3-5 box that holds twice the largest G.
         coulomb: only "periodic" in this version.
         dipole_correction: only False in this version.
+        like: an earlier basis (or its `sizes`): the sizes of its arrays are kept where this structure fits into them, so
+            that nothing is compiled again. Cutoff and plane waves are this structure's own; padding is masked. An FFT
+            box of the earlier structure that is larger than needed is kept too: exchange and correlation are then summed
+            on a finer grid (a smooth energy against volume wants one grid for all).
+        room: fraction by which cell vectors may grow before sizes change, the FFT box excepted.
 
     Raises:
         InputError: bad cutoff, mesh, grid or a structure that is not periodic, before anything is allocated.
@@ -45,6 +52,8 @@ class PlaneWaves:
         fft=None,
         coulomb: str = "periodic",
         dipole_correction: bool = False,
+        like: "PlaneWaves | Mapping[str, int] | None" = None,
+        room: float = 0.0,
     ):
         checks.check_atoms(model.atoms, force=model.force)
         self.ecut = checks.check_positive("ecut", ecut, "hartree", "Typical values are 10 to 40 hartree.")
@@ -63,6 +72,8 @@ class PlaneWaves:
         )
         self.crystal_symmetry = found
         self.kpoints = kpoints.from_input(kpts, found, shift=shift, weights=weights, reduce=symmetry)
+        kept = like.sizes if isinstance(like, PlaneWaves) else like
+        self._sizes = Sizes(kept, room, self._needed(fft) if kept else None)
         self.fft = self._choose_fft(fft)
 
     def _refuse_unallocatable(self) -> None:
@@ -77,10 +88,27 @@ class PlaneWaves:
                 "or the cell."
             )
 
+    def _needed(self, fft) -> dict[str, int]:
+        """Sizes without any room; a grid that is given does not count."""
+        own = {} if fft is not None else {f"fft {i}": int(n) for i, n in enumerate(self._needed_fft())}
+        return own | {"npw": int(self.counts.max())} | self._reach()
+
+    def _reach(self, room: float = 0.0) -> dict[str, int]:
+        """How far the box of the spheres extends along each axis and its opposite."""
+        low, high = extent(self.spheres_at(self.kpoints.k, room) if room else self.spheres)
+        return {f"box {sign}{i}": int(n) for sign, row in (("-", -low), ("+", high)) for i, n in enumerate(row)}
+
+    def _needed_fft(self, room: float = 0.0) -> np.ndarray:
+        cell = self.model.structure.cell * (1 + room)
+        return 2 * grid.largest_indices(cell, 2 * np.sqrt(2 * self.ecut)) + 1
+
     def _choose_fft(self, fft) -> tuple[int, int, int]:
-        need = 2 * grid.largest_indices(self.model.structure.cell, 2 * np.sqrt(2 * self.ecut)) + 1
+        need = self._needed_fft()
         if fft is None:
-            return tuple(grid.next_smooth(int(n)) for n in need)  # type: ignore[return-value]
+            size = lambda i, room: grid.next_smooth(int(self._needed_fft(room)[i]))
+            return tuple(  # type: ignore[return-value]
+                self._sizes.fit(f"fft {i}", int(need[i]), partial(size, i), exact=True) for i in range(3)
+            )
         try:
             given = tuple(int(n) for n in fft)
         except (TypeError, ValueError):
@@ -106,9 +134,9 @@ class PlaneWaves:
         """Integer G (n, 3) of each k point."""
         return self.spheres_at(self.kpoints.k)
 
-    def spheres_at(self, k) -> list[np.ndarray]:
-        """Integer G (n, 3) with |k + G|^2 / 2 <= ecut for each fractional k."""
-        return [grid.sphere(self.model.structure.cell, np.sqrt(2 * self.ecut), x) for x in k]
+    def spheres_at(self, k, room: float = 0.0) -> list[np.ndarray]:
+        """Integer G (n, 3) with |k + G|^2 / 2 <= ecut for each fractional k; of the cell grown by the fraction `room`."""
+        return [grid.sphere(self.model.structure.cell * (1 + room), np.sqrt(2 * self.ecut), x) for x in k]
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -118,12 +146,36 @@ class PlaneWaves:
     @cached_property
     def npw(self) -> int:
         """Padded number of plane waves, equal for all k points."""
-        return int(-(-self.counts.max() // PAD) * PAD)
+
+        def size(room: float) -> int:
+            most = max(map(len, self.spheres_at(self.kpoints.k, room))) if room else self.counts.max()
+            return rows_for(most, 0.0, PAD)
+
+        return self._sizes.fit("npw", int(self.counts.max()), size)
 
     @cached_property
     def maps(self):
         """See `transforms.box_maps`."""
-        return box_maps(self.spheres, self.fft, self.npw)
+        return box_maps(self.spheres, self.fft, self.npw, self.box)
+
+    @cached_property
+    def box(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest integer G of the box that holds all spheres."""
+        fit = self._sizes.fit
+        ends = {
+            name: fit(name, n, lambda room, name=name: self._reach(room)[name]) for name, n in self._reach().items()
+        }
+        return -np.array([ends[f"box -{i}"] for i in range(3)]), np.array([ends[f"box +{i}"] for i in range(3)])
+
+    def rows(self, name: str, needed: int, quantum: int = 64) -> int:
+        """Rows of a padded array of `needed` lattice vectors, see `sizes`."""
+        return self._sizes.fit(name, needed, lambda room: rows_for(needed, room, quantum))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes of all arrays, for the `like` of the next basis."""
+        _ = self.npw, self.box, self.stars
+        return {f"fft {i}": n for i, n in enumerate(self.fft)} | self._sizes.as_dict()
 
     @cached_property
     def half_axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -141,10 +193,15 @@ class PlaneWaves:
 
     @cached_property
     def stars(self) -> Stars | None:
-        """Stars of the density's G vectors under the symmetry of the k points; None without symmetry."""
+        """Stars of the density's G vectors under the symmetry of the k points, padded; None without symmetry."""
         if len(self.kpoints.symmetry) == 1:
             return None
-        return stars(self.kpoints.symmetry, self.density_sphere)
+        found = stars(self.kpoints.symmetry, self.density_sphere)
+        n, longest = found.members.shape
+        most = len(np.unique(self.kpoints.symmetry.rotations, axis=0))
+        return found.padded(
+            self.rows("stars", n), self._sizes.fit("star", longest, lambda room: most if room else longest)
+        )
 
     @cached_property
     def density_sphere(self) -> np.ndarray:

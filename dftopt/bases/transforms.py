@@ -16,20 +16,26 @@ def plane_waves_1d(lowest: int, count: int, n: int) -> np.ndarray:
     return np.exp(2j * np.pi * (np.outer(lowest + np.arange(count), np.arange(n)) % n) / n)
 
 
-def box_maps(spheres: list[np.ndarray], fft: tuple[int, int, int], npw: int):
+def extent(spheres: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest integer G per axis over all spheres."""
+    return np.min([s.min(axis=0) for s in spheres], axis=0), np.max([s.max(axis=0) for s in spheres], axis=0)
+
+
+def box_maps(spheres: list[np.ndarray], fft: tuple[int, int, int], npw: int, box=None):
     """Static maps of all k points' spheres into one common box.
 
     Args:
         spheres: integer G of each k point, (n_k, 3).
         fft: grid points per axis.
         npw: padded number of plane waves.
+        box: lowest and highest integer G of the box; default the smallest that holds them.
 
     Returns:
         `to_box` (k, box) index into the padded sphere of each box point, npw where the sphere has none; the three
         plane-wave matrices (box_i, fft_i); the lowest index of the box per axis.
     """
-    lowest = np.min([s.min(axis=0) for s in spheres], axis=0)
-    shape = np.max([s.max(axis=0) for s in spheres], axis=0) - lowest + 1
+    lowest, highest = extent(spheres) if box is None else box
+    shape = highest - lowest + 1
     to_box = np.full((len(spheres), int(np.prod(shape))), npw, np.int32)
     for row, sphere in zip(to_box, spheres, strict=True):
         row[np.ravel_multi_index((sphere - lowest).T, shape)] = np.arange(len(sphere))

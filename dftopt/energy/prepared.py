@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
+from dftopt.bases.sizes import padded
 from dftopt.energy import ewald, local, nonlocal_
 from dftopt.energy.hartree import coulomb_kernel
 from dftopt.xc import Functional
 
+FAR = 1e4  # lattice steps: vectors this long add nothing to the sums of Ewald
 static = partial(field, metadata={"static": True})
 
 
@@ -164,7 +166,8 @@ def static_arrays(basis) -> dict:
         "axes": tuple(a.astype(float) for a in basis.half_axes),
         "multiplicity": basis.multiplicity,
         "symmetrizer": _symmetrizer(basis),
-        "ewald": {"splitting": sums.splitting, "R": sums.R.astype(float), "G": sums.G.astype(float)},
+        "ewald": {"splitting": sums.splitting}
+        | {name: padded(x.astype(float), basis.rows(name, len(x)), FAR) for name, x in (("R", sums.R), ("G", sums.G))},
         "n_electrons": basis.model.n_electrons,
     }
 
