@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dftopt.errors import InputError
-from dftopt.xc import pbe
+from dftopt.xc import b88, lyp, p86, pbe, pw91, rpbe
 from dftopt.xc.pw92 import lda_c_pw, lda_c_pw_mod
 from dftopt.xc.pz81 import lda_c_pz
 from dftopt.xc.slater import lda_x
@@ -37,13 +37,26 @@ TERMS: dict[str, Term] = {
     "lda_c_vwn_rpa": Term("lda", lda_c_vwn_rpa, {}),
     "lda_xc_teter93": Term("lda", lda_xc_teter93, {}),
     **{name: Term("gga", pbe.exchange, parameters) for name, parameters in pbe.EXCHANGE.items()},
+    "gga_x_rpbe": Term("gga", rpbe.gga_x_rpbe, rpbe.RPBE),
+    "gga_x_wc": Term("gga", rpbe.gga_x_wc, rpbe.WU_COHEN),
+    **{name: Term("gga", b88.exchange, parameters) for name, parameters in b88.EXCHANGE.items()},
+    "gga_x_pw91": Term("gga", pw91.gga_x_pw91, pw91.EXCHANGE),
     **{name: Term("gga", pbe.correlation, parameters) for name, parameters in pbe.CORRELATION.items()},
+    "gga_c_pw91": Term("gga", pw91.gga_c_pw91, pw91.CORRELATION),
+    "gga_c_lyp": Term("gga", lyp.gga_c_lyp, lyp.PARAMETERS),
+    "gga_c_p86": Term("gga", p86.gga_c_p86, p86.PARAMETERS),
 }
 
 NAMED: dict[str, tuple[str, ...]] = {
     "LDA": ("lda_x", "lda_c_pw"),
     "PBE": ("gga_x_pbe", "gga_c_pbe"),
     "PBEsol": ("gga_x_pbe_sol", "gga_c_pbe_sol"),
+    "revPBE": ("gga_x_pbe_r", "gga_c_pbe"),
+    "RPBE": ("gga_x_rpbe", "gga_c_pbe"),
+    "WC": ("gga_x_wc", "gga_c_pbe"),
+    "PW91": ("gga_x_pw91", "gga_c_pw91"),
+    "BLYP": ("gga_x_b88", "gga_c_lyp"),
+    "BP86": ("gga_x_b88", "gga_c_p86"),
     "none": (),
 }
 

@@ -8,16 +8,18 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dftopt.xc import pw92
-from dftopt.xc.slater import EXCHANGE_CONSTANT
-from dftopt.xc.variables import density, guarded, spin_scaled, total_sigma
+from dftopt.xc.enhancement import enhanced
+from dftopt.xc.variables import Density, density, total_sigma
 
 GAMMA = (1 - np.log(2)) / np.pi**2
 
 EXCHANGE = {
     "gga_x_pbe": {"kappa": 0.804, "mu": 0.2195149727645171},
     "gga_x_pbe_sol": {"kappa": 0.804, "mu": 10 / 81},
+    "gga_x_pbe_r": {"kappa": 1.245, "mu": 0.2195149727645171},
 }
-"""PBE: Phys. Rev. Lett. 77, 3865 (1996), eq. (12) ff.; PBEsol: Phys. Rev. Lett. 100, 136406 (2008)."""
+"""PBE: Phys. Rev. Lett. 77, 3865 (1996), eq. (12) ff.; PBEsol: Phys. Rev. Lett. 100, 136406 (2008); revPBE: Zhang and
+Yang, Phys. Rev. Lett. 80, 890 (1998)."""
 
 CORRELATION = {
     "gga_c_pbe": {"beta": 0.06672455060314922, "gamma": float(GAMMA)},
@@ -25,7 +27,6 @@ CORRELATION = {
 }
 """The same references."""
 
-_S2 = 1 / (4 * (3 * np.pi**2) ** (2 / 3))
 _T2 = np.pi / (16 * (3 * np.pi**2) ** (1 / 3))
 
 
@@ -48,14 +49,25 @@ def exchange(rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient ..."
         Perdew, Burke and Ernzerhof, Phys. Rev. Lett. 77, 3865 (1996), eqs. (10) and (14).
     """
 
-    def unpolarized(rho, sigma):
-        present, rho = guarded(rho)
-        rho43 = rho * jnp.cbrt(rho)
-        mu_s2 = mu * _S2 * sigma / (rho43 * rho43)
-        enhancement = 1 + kappa * mu_s2 / (kappa + mu_s2)  # equal to eq. (14), without its cancellation at small s
-        return jnp.where(present, EXCHANGE_CONSTANT * rho43 * enhancement, 0.0)
+    def factor(s2):
+        mu_s2 = mu * s2
+        return 1 + kappa * mu_s2 / (kappa + mu_s2)  # equal to eq. (14), without its cancellation at small s
 
-    return spin_scaled(unpolarized, rho_s, sigma)
+    return enhanced(factor, rho_s, sigma)
+
+
+def t2_times_phi(n: Density, sigma: Float[Array, "..."], power: int) -> Float[Array, "..."]:
+    r"""$\phi^p t^2$ with $t^2 = \pi\sigma / [16 (3\pi^2)^{1/3} \phi^2 \rho^{7/3}]$ and sigma of the total density."""
+    t2 = _T2 * sigma / (n.rho * n.rho * n.cbrt)
+    return t2 if n.polarization is None else t2 * n.polarization.phi ** (power - 2)
+
+
+def epsilon_c(n: Density, sigma: Float[Array, "..."], uniform: Float[Array, "..."], beta, gamma):
+    r"""$\epsilon_c + H$ per electron (hartree) of the uniform gas's energy and the squared gradient sigma (bohr^-8)."""
+    gamma_phi3 = gamma if n.polarization is None else gamma * n.polarization.phi**3
+    m = jnp.expm1(-uniform / gamma_phi3)
+    x = beta / gamma * t2_times_phi(n, sigma, 0) / m
+    return gamma_phi3 * jnp.log1p(-m / ((1 + m) * (1 + x + x * x)))
 
 
 def correlation(rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient ..."], beta, gamma):
@@ -80,13 +92,5 @@ def correlation(rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient .
         Perdew, Burke and Ernzerhof, Phys. Rev. Lett. 77, 3865 (1996), eqs. (3), (7) and (8).
     """
     n = density(rho_s)
-    epsilon = pw92.epsilon_c(n.rs, n.polarization, pw92.PRECISE)
-    t2 = _T2 * total_sigma(sigma) / (n.rho * n.rho * n.cbrt)
-    gamma_phi3 = gamma
-    if n.polarization is not None:
-        phi2 = n.polarization.phi**2
-        t2 = t2 / phi2
-        gamma_phi3 = gamma * phi2 * n.polarization.phi
-    m = jnp.expm1(-epsilon / gamma_phi3)
-    x = beta / gamma * t2 / m
-    return jnp.where(n.present, n.rho * gamma_phi3 * jnp.log1p(-m / ((1 + m) * (1 + x + x * x))), 0.0)
+    uniform = pw92.epsilon_c(n.rs, n.polarization, pw92.PRECISE)
+    return jnp.where(n.present, n.rho * epsilon_c(n, total_sigma(sigma), uniform, beta, gamma), 0.0)

@@ -19,6 +19,8 @@ def _without_thresholds(name):
     for spin in (0, 1):
         for func in libxc._get_xc(alias, spin).xc_objs:
             libxc._itrf.xc_func_set_dens_threshold(func, ctypes.c_double(1e-60))
+            libxc._itrf.xc_func_set_sigma_threshold(func, ctypes.c_double(1e-150))
+            libxc._itrf.xc_func_set_tau_threshold(func, ctypes.c_double(1e-200))
     return alias
 
 
@@ -41,4 +43,8 @@ def evaluate(name, rho_s, gradients):
     v_rho = out[1 : 2 + spin]
     if "_x_" in name or name.endswith("_x"):
         v_rho[rho_s == 0] = 0  # exact by spin scaling; libxc has remnants of its floors of rho, sigma and 1 - |zeta|
-    return energy, v_rho, out[2 + spin :] if is_gga else None
+    v_sigma = out[2 + spin :] if is_gga else None
+    if name == "gga_c_lyp" and spin:  # libxc divides the floor of an empty channel's sigma by that of its density
+        empty = rho_s == 0
+        v_sigma[::2] = np.where(empty, 0.75 * v_sigma[1], np.where(empty[::-1], 0.0, v_sigma[::2]))  # eq. (2), d = 0
+    return energy, v_rho, v_sigma

@@ -21,6 +21,15 @@ from dftopt.xc.file_names import LIBXC
         (" SLA  PZ   NOGX NOGC   PZ   Exchange-Correlation functional", "lda_x+lda_c_pz"),
         ("LDA                 ", "lda_x+lda_c_pz"),
         ("PZ", "lda_x+lda_c_pz"),
+        (" SLA  LYP  B88  BLYP", "BLYP"),
+        ("blyp", "BLYP"),
+        ("SLA PW GGX GGC", "PW91"),
+        ("PW91", "PW91"),
+        ("SLA PZ B88 P86", "BP86"),
+        ("BP", "BP86"),
+        ("REVPBE", "revPBE"),
+        ("SLA PW HHNX PBC", "RPBE"),
+        ("SLA PW WCX PBC", "WC"),
         ("SLA PW NOGX NOGC", "LDA"),
     ],
 )
@@ -41,6 +50,8 @@ def test_libxc_numbers():
     assert from_libxc_ids(101, 130) == from_pspxc(-101130) == from_pspxc(11) == functional("PBE")
     assert from_pspxc(-1012) == from_pspxc(7) == functional("LDA")
     assert from_pspxc(-20) == from_libxc_ids(20) == from_pspxc(1) == functional("lda_xc_teter93")
+    assert from_pspxc(-106131) == functional("BLYP")
+    assert from_pspxc(-109134) == functional("PW91")
     assert from_libxc_ids(0) == functional("none")
     assert {name: libxc.XC_CODES[name.upper()] for name in LIBXC.values()} == {v: k for k, v in LIBXC.items()}
 
