@@ -6,6 +6,11 @@ Names are imported when first used.
 from importlib import import_module
 
 _HOMES = {
+    "CurieWeiss": "dftopt.macro.curie_weiss",
+    "Ising": "dftopt.macro.ising",
+    "sample": "dftopt.macro.sample",
+    "lag_check": "dftopt.macro.lags",
+    "trajectories": "dftopt.macro.trajectories",
     "Simulator": "dftopt.macro.simulator",
     "Increments": "dftopt.macro.data",
     "from_trajectories": "dftopt.macro.data",

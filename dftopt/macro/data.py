@@ -53,7 +53,7 @@ class Increments:
         evolved: (m, R, *block, ...) microscopic contents of the evolved block; the whole state without a patch.
         corner: (m, axes) first site of each block; None without a patch.
         sites: the lattice; empty where there is none.
-        patch: edge of the patch; None: the whole system.
+        block: sites per axis of a patch; None: the whole system was evolved.
     """
 
     states: np.ndarray
@@ -75,7 +75,7 @@ class Increments:
     evolved: Any = None
     corner: np.ndarray | None = None
     sites: tuple[int, ...] = ()
-    patch: int | None = None
+    block: tuple[int, ...] | None = None
 
     def __post_init__(self):
         S, m = len(self.states), len(self.snapshot)
@@ -119,7 +119,9 @@ class Increments:
         """The rows `index` (integers or a mask) over the same states: minibatches, training and held-out parts."""
         index = np.arange(len(self))[index]
         own = ("snapshot", "z1", "dt", "factor", "b_hat", "D_hat", "corner")
-        picked = {name: None if getattr(self, name) is None else getattr(self, name)[index] for name in own}
+        picked: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name)[index] for name in own
+        }
         return replace(self, **picked, evolved=jax.tree.map(lambda a: a[index], self.evolved))
 
     def split(self, fraction: float, seed: int) -> tuple["Increments", "Increments"]:
@@ -169,16 +171,16 @@ class Increments:
             lead: number of axes before the lattice (1 for before, 2 for after).
 
         Returns:
-            (*lead axes, K, patch, ..., patch, ...); [..., 0, :] is the patch that evolved.
+            (*lead axes, K, *block, ...); the first of the K is the patch that evolved.
 
         Raises:
             InputError: the patch does not tile the lattice.
         """
-        edge = self.patch
-        if edge is None or any(length % edge for length in self.sites):
-            raise InputError(f"patch = {edge} does not tile the lattice {self.sites}: choose a divisor of its edges.")
+        block = self.block
+        if block is None or any(length % edge for length, edge in zip(self.sites, block, strict=True)):
+            raise InputError(f"A patch of {block} sites does not tile the lattice {self.sites}: choose a divisor.")
         k, rest = len(self.sites), state.shape[lead + len(self.sites) :]
-        cut = [part for length in self.sites for part in (length // edge, edge)]
+        cut = [part for length, edge in zip(self.sites, block, strict=True) for part in (length // edge, edge)]
         state = state.reshape(*state.shape[:lead], *cut, *rest)
         axes = [lead + 2 * i for i in range(k)] + [lead + 2 * i + 1 for i in range(k)]
         state = np.moveaxis(state, axes, range(lead, lead + 2 * k))
@@ -193,7 +195,7 @@ def join(parts: Sequence[Increments]) -> Increments:
     """
     if not parts:
         raise InputError("macro.join needs at least one part.")
-    for name in ("n", "names", "parameter_names", "time_unit", "sites", "patch", "estimator", "dimension", "replicas"):
+    for name in ("n", "names", "parameter_names", "time_unit", "sites", "block", "estimator", "dimension", "replicas"):
         different = {getattr(part, name) for part in parts}
         if len(different) > 1:
             raise InputError(f"Parts with different {name} cannot be joined: {sorted(map(str, different))}.")
@@ -204,7 +206,7 @@ def join(parts: Sequence[Increments]) -> Increments:
             if not all(value is None for value in values):
                 raise InputError(f"Only some of the parts have {item.name}: sample all of them in the same way.")
             out[item.name] = None
-        elif item.name in ("n", "names", "parameter_names", "time_unit", "sites", "patch", "estimator"):
+        elif item.name in ("n", "names", "parameter_names", "time_unit", "sites", "block", "estimator"):
             out[item.name] = values[0]
         elif item.name in ("snapshot", "trajectory"):
             ends = [len(p.states) if item.name == "snapshot" else int(p.trajectory.max(initial=-1)) + 1 for p in parts]

@@ -25,7 +25,7 @@ def small(**changes):
         "evolved": rng.integers(100, 120, (12, 3, 2, 2)).astype(np.int8),
         "corner": rng.integers(0, 4, (12, 2)),
         "sites": (4, 4),
-        "patch": 2,
+        "block": (2, 2),
     }
     return macro.Increments(**(values | changes))
 
@@ -101,7 +101,7 @@ def test_wrong_increments_are_refused():
     with pytest.raises(InputError, match="lag = 3 needs"):
         macro.from_trajectories(np.zeros((1, 3, 1)), 0.1, lag=3)
     with pytest.raises(InputError, match="does not tile"):
-        small(patch=3).tiles(np.zeros((1, 4, 4)))
+        small(block=(3, 3)).tiles(np.zeros((1, 4, 4)))
     with pytest.raises(InputError, match="lacks observe"):
         from dftopt.macro.simulator import as_simulator
 
