@@ -1,23 +1,66 @@
-"""`dftopt bands`: of a saved result, or after a run."""
+"""Band structure beside the density of states, as a picture and as numbers.
+
+Of a structure or an input file, the ground state is computed first, as dftopt run does; of a saved result, only the bands.
+The default path is the usual one of the lattice; dftopt info FILE prints its special points.
+
+Examples:
+  dftopt bands Si.cif --xc LDA --occupations fixed
+  dftopt bands out/Si/result.h5 --path LGXWKG --npoints 100
+
+Writes to out/NAME, beside the saved result, or to --out:
+  bands.png          bands beside the density of states
+  bands.json         k points, energies (eV), special points
+  dos.csv            density of states
+  and, where the ground state was computed, what dftopt run writes
+
+Exit status: 0 done; 1 the ground state did not converge or was interrupted (--resume goes on); 2 wrong input.
+"""
 
 from pathlib import Path
 
-import dftopt
-from dftopt.cli import output, run
+from dftopt.cli import flags
+
+
+def add_flags(command) -> None:
+    """Flags of the command."""
+    flags.structure(command, "a saved result.h5; or TOML input, a pw.x input or a structure file, which is run first")
+    command.add_argument(
+        "--path", help="special points, such as LGXWKG, a comma for a jump (default: the lattice's own path)"
+    )
+    command.add_argument("--npoints", type=int, metavar="N", help="points along the path (default 60)")
+    flags.calculation(command)
+    flags.start(command)
+    flags.output(command, "folder for results (default: out/NAME, or that of the saved result)")
 
 
 def main(options) -> int:
     """Exit status of the command."""
+    import dftopt
+    from dftopt.cli import ground_state, output
+    from dftopt.cli.inputs import RESULTS
+    from dftopt.cli.structures import check_file
+
     asked = {k: v for k, v in {"path": options.path, "npoints": options.npoints}.items() if v is not None}
-    if Path(options.file).suffix.lower() not in (".h5", ".hdf5"):
-        options.bands = asked
-        return run.main(options)
-    result = dftopt.load(options.file)
+    if Path(options.file).suffix.lower() not in RESULTS:
+        options.start = None
+        return ground_state.main(options, bands=asked)
+    result = dftopt.load(check_file(options.file))
     if options.nbands is not None:
         asked["nbands"] = options.nbands
-    run.path_of(result.model.atoms, asked.get("path"), asked.get("npoints", run.NPOINTS))
-    where = output.prepare(options.out or Path(options.file).parent, None, run.BANDS_RESULTS, options.overwrite)
-    run.use_compilation_cache()
-    for path in run.draw_bands(result, asked, {}, where.file("bands.png")):
+    ground_state.path_of(result.model.atoms, asked.get("path"), asked.get("npoints", ground_state.NPOINTS))
+    result.require_converged("The band structure")
+    if options.dry_run:
+        print(f"bands of {options.file}: nothing else has to be computed first.")
+        return 0
+    where = output.prepare(
+        options.out or Path(options.file).parent,
+        options.json,
+        ("bands.png", "dos.csv"),
+        options.overwrite,
+        task="bands",
+    )
+    ground_state.use_compilation_cache()
+    files = ground_state.draw_bands(result, asked, {}, where.file("bands.png"))
+    for path in output.move_json(files, where):
         print(path)
     return 0

@@ -1,35 +1,66 @@
-"""`dftopt info`: versions and devices, or what a file holds."""
+"""What a file holds, or, without a file, versions, devices and memory.
+
+Of a saved result it prints energies, levels and timings; of an input or a structure what dftopt run --dry-run prints:
+symmetry, k points, plane waves, memory and time, and the special points for bands.
+
+Examples:
+  dftopt info
+  dftopt info Si.cif
+  dftopt info out/Si/result.h5
+
+Writes nothing. Exit status: 0 done; 2 wrong input.
+"""
 
 import platform
-from importlib.metadata import version
 from pathlib import Path
 
-import dftopt
-from dftopt.atoms.checks import memory_limit_gib
-from dftopt.calculator import log as logs
-from dftopt.calculator.setup import build
-from dftopt.cli.inputs import read_input
+from dftopt.cli import flags
+
+USAGE = "[FILE]"
+PACKAGES = ("jax", "numpy", "scipy", "ase", "spglib", "pyscf", "h5py")
+
+
+def add_flags(command) -> None:
+    """Flags of the command."""
+    command.add_argument(
+        "file", metavar="FILE", nargs="?", help="a saved result.h5, TOML input, a pw.x input or a structure file"
+    )
+    command.add_argument("--format", metavar="NAME", help="format of a structure file by ASE's name")
+    flags.debug(command)
 
 
 def main(options) -> int:
     """Exit status of the command."""
     if options.file is None:
         print(_machine())
-    elif Path(options.file).suffix.lower() in (".h5", ".hdf5"):
-        result = dftopt.load(options.file)
+        return 0
+    import dftopt
+    from dftopt.calculator import log as logs
+    from dftopt.cli.inputs import RESULTS, read_input
+    from dftopt.cli.structures import check_file
+
+    if Path(options.file).suffix.lower() in RESULTS:
+        result = dftopt.load(check_file(options.file))
         print(f"{result.model.atoms.get_chemical_formula()}, {result.model.functional.name}, {result.basis!r}\n")
         print(logs.summary(result))
-    else:
-        given = read_input(options.file, options)
-        print(logs.header(build(given.atoms, given.parameters)))
+        return 0
+    given = read_input(options.file, options)
+    print(logs.header(given.build()))
+    path = given.atoms.cell.bandpath()
+    print(f"\nbands           path {path.path}\n  special points " + ", ".join(path.special_points))
     return 0
 
 
 def _machine() -> str:
+    from importlib.metadata import version
+
     import jax
 
+    import dftopt
+    from dftopt.atoms.checks import memory_limit_gib
+
     lines = [f"dftopt {dftopt.__version__}, Python {platform.python_version()}"]
-    lines += [f"{name} {version(name)}" for name in ("jax", "numpy", "scipy", "ase", "spglib", "pyscf", "h5py")]
+    lines += [f"{name} {version(name)}" for name in PACKAGES]
     lines.append("devices " + ", ".join(str(device) for device in jax.devices()))
     lines.append(f"memory {memory_limit_gib():.1f} GiB")
     return "\n".join(lines)

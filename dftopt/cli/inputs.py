@@ -1,54 +1,111 @@
-"""Input files: TOML, or a structure alone; flags override their keys."""
+"""Input files: TOML, a pw.x input, or a structure alone; flags override their keys."""
 
-import inspect
 import tomllib
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ase import Atoms
-from ase.build import bulk, molecule
-from ase.io import read
 
-from dftopt.calculator.setup import KEYS, check_keys
+from dftopt.calculator.setup import KEYS, Setup, build, check_keys
+from dftopt.cli import structures
+from dftopt.cli.pwscf import is_pwscf, read_pwscf
 from dftopt.cli.quantities import energy
 from dftopt.errors import InputError
 
 TABLES = ("structure", "bands", "dos")
 BANDS_KEYS = ("path", "npoints", "nbands")
 DOS_KEYS = ("width", "kpts", "nbands")
-COMMON = ("magmoms", "pbc", "repeat")  # go with every way of giving a structure
-EXPLICIT = ("symbols", "cell", "positions", "scaled_positions")
-FLAGS = ("xc", "ecut", "kpts", "nbands", "symmetry", "minimizer", "tol", "maxiter", "seed", "force")
+FLAGS = (
+    "xc", "ecut", "nbands", "spinpol", "magnetization", "starts", "charge", "coulomb", "dipole_correction", "dispersion", "symmetry",
+    "minimizer", "tol", "maxiter", "seed", "force",
+)  # fmt: skip
+SMALL_CUTOFF = 100.0  # eV: a number this small was probably meant in another unit
+RESULTS = (".h5", ".hdf5")
 
 
 @dataclass(frozen=True)
 class Input:
-    """What an input file and flags ask for; `bands` and `dos` are None where they are not."""
+    """What an input file and flags ask for.
+
+    Attributes:
+        name: of the file without suffix: results go to out/NAME.
+        atoms: angstrom.
+        parameters: calculator keywords, eV.
+        bands: options of the [bands] table; None without it.
+        dos: options of the [dos] table.
+        notes: what was chosen while reading, one sentence each.
+    """
 
     name: str
     atoms: Atoms
     parameters: dict[str, Any]
-    bands: dict[str, Any] | None
-    dos: dict[str, Any]
+    bands: dict[str, Any] | None = None
+    dos: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def build(self, atoms: Atoms | None = None, **changed) -> Setup:
+        """The calculation, for these atoms or others, with some keywords changed; see `calculator.setup.build`."""
+        setup = build(self.atoms if atoms is None else atoms, {**self.parameters, **changed})
+        return replace(setup, notes=[*self.notes, *setup.notes])
 
 
 def read_input(file, options) -> Input:
-    """Read a TOML input or a structure file, and apply the flags in `options`.
+    """Read a TOML input, a pw.x input or a structure file, and apply the flags in `options`.
 
     Raises:
         InputError: no such file, a file that cannot be read, unknown or wrong keys.
     """
-    path = Path(file)
-    if not path.is_file():
+    path = structures.check_file(file)
+    if path.suffix.lower() in RESULTS:
         raise InputError(
-            f"there is no file {file!r} in {Path.cwd()}." if not path.exists() else f"{file!r} is a folder, not a file."
+            f"{path.name} is a saved result; here a structure or an input file is needed. dftopt info, bands and dos read it."
         )
-    data = _toml(path) if path.suffix.lower() == ".toml" else {"structure": {"file": path.name}}
+    flags = _flags(options)
+    if path.suffix.lower() == ".toml":
+        given = _from_toml(path)
+    elif is_pwscf(path):
+        found = read_pwscf(path, flags)
+        given = Input(path.stem, found.atoms, found.parameters, notes=found.notes)
+    else:
+        atoms, notes = structures.read_structure(path, getattr(options, "format", None))
+        given = Input(path.stem, atoms, {}, notes=notes)
+    parameters = with_flags(given.parameters, options)
+    if getattr(options, "magmoms", None) is not None:
+        structures.set_moments(given.atoms, options.magmoms, "--magmoms")
+    bands = given.bands
+    if getattr(options, "bands", None):
+        bands = {**(bands or {}), "path": options.bands}
+    notes = [*given.notes, *_suspicious(parameters)]
+    return replace(given, parameters=parameters, bands=bands, notes=notes)
+
+
+def read_keywords(options) -> dict[str, Any]:
+    """Keywords of `options.input`, a TOML file without structure, and of the flags.
+
+    Raises:
+        InputError: no such file, unknown or wrong keys.
+    """
+    data: dict[str, Any] = {}
+    if options.input is not None:
+        data = _toml(structures.check_file(options.input))
+        for table in TABLES:
+            data.pop(table, None)
+    return with_flags(_energies(data), options)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path.name} is not valid TOML: {error}.") from None
     check_keys(data, (*KEYS, *TABLES), f" in {path.name}")
+    return data
+
+
+def _from_toml(path: Path) -> Input:
+    data = _toml(path)
     structure, bands, dos = (data.pop(table, None) for table in TABLES)
     _check_table("structure", structure)
     if structure is None:
@@ -58,20 +115,12 @@ def read_input(file, options) -> Input:
     for table, content, keys in (("bands", bands, BANDS_KEYS), ("dos", dos, DOS_KEYS)):
         _check_table(table, content)
         check_keys(content or {}, keys, f" in [{table}]")
-    parameters = _energies(data)
-    _apply_flags(parameters, options)
-    if getattr(options, "bands", None):
-        bands = {**(bands or {}), "path": options.bands}
-    return Input(path.stem, _structure(structure, path.parent), parameters, bands, dos or {})
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path.name} is not valid TOML: {error}.") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    if dos and isinstance(dos.get("width"), str):
+        dos["width"] = _energy("width in [dos]", dos["width"])
+    atoms, notes = structures.from_table(structure, path.parent)
+    if "file" in structure and is_pwscf(path.parent / str(structure["file"])):
+        notes = [*notes, f"of {structure['file']} the structure alone is read, not pw.x's keywords"]
+    return Input(path.stem, atoms, _energies(data), bands, dos or {}, notes)
 
 
 def _check_table(name: str, content) -> None:
@@ -97,100 +146,68 @@ def _energy(name: str, text: str) -> float:
         raise InputError(f"{name}: {error}.") from None
 
 
-def _apply_flags(parameters: dict[str, Any], options) -> None:
-    for name in FLAGS:
-        if getattr(options, name, None) is not None:
-            parameters[name] = getattr(options, name)
-    if getattr(options, "kpts", None) is not None:
-        parameters.pop("weights", None)
-    given, width = getattr(options, "occupations", None), getattr(options, "width", None)
-    if given is None and width is None:
-        return
-    now = parameters.get("occupations", {})
+# ---------------------------------------------------------------------------------------------------- flags
+
+
+def with_flags(parameters: Mapping[str, Any], options) -> dict[str, Any]:
+    """Keywords with those of the flags in their place."""
+    out = {**parameters, **_flags(options)}
+    if "kpts" in out and _given(options, "kpts", "spacing") is not None:
+        out.pop("weights", None)
+    if _given(options, "shift") is not None and _given(options, "kpts") is None:
+        size = out.get("kpts", {})
+        size = size.get("size") if isinstance(size, Mapping) else size
+        if size is None:
+            raise InputError(f"--shift {options.shift} is for a mesh: give --kpts too, such as --kpts 4 4 4.")
+        out["kpts"] = {"size": tuple(size), "shift": tuple(options.shift)}
+    occupations = _occupations(out.get("occupations", {}), _given(options, "occupations"), _given(options, "width"))
+    return {**out, "occupations": occupations} if occupations is not None else out
+
+
+def _given(options, *names: str):
+    """The first of some flags that is given."""
+    return next((v for n in names if (v := getattr(options, n, None)) is not None), None)
+
+
+def _flags(options) -> dict[str, Any]:
+    """Keywords that flags set, without those that change a part of one."""
+    out = {name: value for name in FLAGS if (value := getattr(options, name, None)) is not None}
+    kpts, spacing, shift = (_given(options, name) for name in ("kpts", "spacing", "shift"))
+    if kpts is not None and spacing is not None:
+        raise InputError(f"--kpts {kpts} and --spacing {spacing} both choose the mesh: give one of them.")
+    if spacing is not None:
+        out["kpts"] = {"spacing": spacing}
+    if kpts is not None:
+        out["kpts"] = {"size": tuple(kpts), "shift": tuple(shift)} if shift is not None else tuple(kpts)
+    if _given(options, "pseudopotentials") is not None:
+        out["pseudopotentials"] = _pseudopotentials(options.pseudopotentials)
+    return out
+
+
+def _pseudopotentials(words: list[str]) -> str | dict[str, str]:
+    if len(words) == 1 and "=" not in words[0]:
+        return words[0]
+    wrong = next((word for word in words if "=" not in word), None)
+    if wrong is not None:
+        raise InputError(
+            f"--pseudopotentials {wrong}: give one family for all, or ELEMENT=NAME for each, such as Si=GTH-PBE-q4."
+        )
+    return dict(word.split("=", 1) for word in words)  # type: ignore[misc]
+
+
+def _occupations(now, name: str | None, width: float | None):
+    """The keyword with its name or its width changed; None where no flag changes it."""
+    if name is None and width is None:
+        return None
     now = {"name": now} if isinstance(now, str) else dict(now)
-    if given is not None:
-        now = {"name": given, **({"width": now["width"]} if "width" in now and given != "fixed" else {})}
+    if name is not None:
+        now = {"name": name, **({"width": now["width"]} if "width" in now and name != "fixed" else {})}
     now.setdefault("name", "fermi-dirac")
-    parameters["occupations"] = {**now, "width": width} if width is not None else now
+    return {**now, "width": width} if width is not None else now
 
 
-# ---------------------------------------------------------------------------------------------------- structure
-
-
-def _structure(table: Mapping[str, Any], folder: Path) -> Atoms:
-    ways = [way for way in ("file", "bulk", "molecule", "symbols") if way in table]
-    if len(ways) != 1:
-        found = f"has {' and '.join(ways)}" if ways else "has none of them"
-        raise InputError(f"[structure] needs exactly one of file, bulk, molecule and symbols; it {found}.")
-    way = ways[0]
-    rest = {k: v for k, v in table.items() if k not in (way, *COMMON)}
-    if way == "file":
-        check_keys(rest, COMMON, " in [structure] with file")
-        atoms = read_structure(folder / str(table["file"]))
-    elif way == "symbols":
-        check_keys(rest, (*EXPLICIT[1:], *COMMON), " in [structure] with symbols")
-        atoms = _explicit(table["symbols"], rest)
-    else:
-        atoms = _built(way, table[way], rest)
-    return _finish(atoms, table)
-
-
-def read_structure(path: Path) -> Atoms:
-    """The last structure of a file that ASE reads."""
-    if not path.is_file():
-        raise InputError(f"there is no structure file {str(path)!r} (from {Path.cwd()}).")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            atoms = read(path)
-    except Exception as error:  # every reader fails in its own way
-        raise InputError(
-            f"ASE cannot read the structure file {str(path)!r}: {type(error).__name__}: {error}."
-        ) from None
-    if not isinstance(atoms, Atoms):
-        raise InputError(f"the file {str(path)!r} holds no structure.")
-    return atoms
-
-
-def _explicit(symbols, rest) -> Atoms:
-    if "cell" not in rest:
-        raise InputError("[structure] with symbols needs a cell: three rows of three numbers, in angstrom.")
-    if ("positions" in rest) == ("scaled_positions" in rest):
-        raise InputError("[structure] with symbols needs either positions (angstrom) or scaled_positions.")
-    try:
-        return Atoms(symbols, pbc=True, **{k: np.asarray(v, float) for k, v in rest.items()})
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"[structure]: symbols, cell and positions do not make a structure: {_reason(error)}."
-        ) from None
-
-
-def _built(way: str, name, rest) -> Atoms:
-    builder = bulk if way == "bulk" else molecule
-    known = [p for p in inspect.signature(builder).parameters if p not in ("name", "kwargs", "data")]
-    check_keys(rest, (*known, *(("cell",) if way == "molecule" else ()), *COMMON), f" in [structure] with {way}")
-    try:
-        return builder(name, **rest)
-    except Exception as error:  # ASE's builders raise whatever comes
-        raise InputError(f"ASE cannot build {way} = {name!r} with {rest}: {_reason(error)}.") from None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError) and error.args:
-        return f"{error.args[0]!r} is unknown"
-    return str(error).rstrip(".") or type(error).__name__
-
-
-def _finish(atoms: Atoms, table) -> Atoms:
-    try:
-        if "pbc" in table:
-            atoms.pbc = table["pbc"]
-        if "repeat" in table:
-            atoms = atoms.repeat(table["repeat"])
-        if "magmoms" in table:
-            atoms.set_initial_magnetic_moments(table["magmoms"])
-    except (ValueError, TypeError) as error:
-        raise InputError(
-            f"[structure]: pbc, repeat or magmoms do not fit the {len(atoms)} atoms: {_reason(error)}."
-        ) from None
-    return atoms
+def _suspicious(parameters: Mapping[str, Any]) -> list[str]:
+    ecut = parameters.get("ecut")
+    if isinstance(ecut, (int, float)) and not isinstance(ecut, bool) and 0 < ecut < SMALL_CUTOFF:
+        return [f"ecut is {ecut:g} eV, which is very low. A number without a unit is eV: 30Ry and 15Ha say others"]
+    return []

@@ -1,7 +1,9 @@
 """The folder of results, checked before anything starts."""
 
+import errno
+import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dftopt.errors import InputError
@@ -9,35 +11,53 @@ from dftopt.errors import InputError
 
 @dataclass(frozen=True)
 class Output:
-    """Where results go: a folder, and the JSON file."""
+    """Where results go: a folder, and the JSON file. While it lives, no other process may write there."""
 
     folder: Path
     json: Path
+    lock: "Lock | None" = field(default=None, repr=False)
 
     def file(self, name: str) -> Path:
         """A file of the folder."""
         return self.folder / name
 
 
-def prepare(folder, json, results: tuple[str, ...], overwrite: bool) -> Output:
+def prepare(
+    folder,
+    json,
+    results: tuple[str, ...],
+    overwrite: bool,
+    resume: bool = False,
+    state: tuple[str, ...] = (),
+    task: str = "result",
+) -> Output:
     """Make sure that results can be written, and that none are lost.
 
     Args:
         folder: of the results; made where it is missing.
-        json: of the JSON; default result.json in the folder.
+        json: of the JSON; default TASK.json in the folder.
         results: names of files that a run writes there.
-        overwrite: replace existing results.
+        overwrite: replace existing results, and forget the state of an earlier run.
+        resume: go on from what is there.
+        state: names of files from which an interrupted run goes on.
+        task: what is done there; one process at a time may do it.
 
     Raises:
-        InputError: the folder or the JSON cannot be written, or holds results already.
+        InputError: the folder or the JSON cannot be written, holds results already, or another process writes there.
     """
+    if overwrite and resume:
+        raise InputError("--resume goes on from earlier results and --overwrite replaces them: give one of them.")
     folder = Path(folder)
-    target = Path(json) if json else folder / "result.json"
+    target = Path(json) if json else folder / f"{task}.json"
+    if target.is_dir():
+        raise InputError(f"--json {str(target)!r} is a folder: name a file.")
     existing = [p for p in (*(folder / name for name in results), target) if p.exists()]
-    if existing and not overwrite:
-        raise InputError(
-            f"{existing[0]} exists already. Choose another folder with --out, or replace it with --overwrite."
-        )
+    unfinished = [p for p in (folder / name for name in state) if p.exists()]
+    if (existing or unfinished) and not (overwrite or resume):
+        first = (unfinished or existing)[0]
+        what = "holds an unfinished run" if unfinished else "exists already"
+        again = "Continue it with --resume, choose" if state else "Choose"
+        raise InputError(f"{first} {what}. {again} another folder with --out, or replace it with --overwrite.")
     for place in dict.fromkeys((folder, target.parent)):
         try:
             place.mkdir(parents=True, exist_ok=True)
@@ -47,6 +67,48 @@ def prepare(folder, json, results: tuple[str, ...], overwrite: bool) -> Output:
             raise InputError(
                 f"the output folder {str(place)!r} cannot be written: {error.strerror or error}. Choose another one with --out or --json."
             ) from None
-    if target.is_dir():
-        raise InputError(f"--json {str(target)!r} is a folder: name a file.")
-    return Output(folder, target)
+    lock = hold(folder / f".{task}.lock")
+    if overwrite:
+        for path in unfinished:
+            path.unlink()
+    return Output(folder, target, lock)
+
+
+class Lock:
+    """An open file descriptor that holds a lock, until it is collected or the process ends."""
+
+    def __init__(self, descriptor: int):
+        self._descriptor = descriptor
+
+    def __del__(self):
+        os.close(self._descriptor)
+
+
+def hold(path: Path) -> Lock | None:
+    """A lock on a file; None where the system has none.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        return None
+    lock = Lock(descriptor := os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            return None  # a file system without locks
+        owner = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
+        raise InputError(
+            f"another dftopt (process {owner}) writes to {str(path.parent)!r} now. Wait for it, or choose another place with --out."
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    return lock
+
+
+def move_json(files: list[Path], where: Output) -> list[Path]:
+    """Bring the JSON among some files to the place that was asked for."""
+    return [path.replace(where.json) if path.suffix == ".json" and path != where.json else path for path in files]

@@ -105,7 +105,12 @@ def test_file(case, write, tmp_path, monkeypatch, capsys):
     ("flags", "message"),
     [
         (["--ecut", "0Ry"], "ecut = "),
-        (["--kpts", "4", "4"], "kpts = "),
+        (["--kpts", "4", "0", "4"], "kpts = "),
+        (["--kpts", "4", "4", "4", "--spacing", "0.2"], "give one of them"),
+        (["--shift", "0.5", "0.5", "0.5"], "give --kpts too"),
+        (["--magmoms", "1", "2", "3"], "3 numbers for 2 atoms"),
+        (["--pseudopotentials", "Si=GTH-PBE-q4", "GTH-PBE"], "ELEMENT=NAME"),
+        (["--resume", "--overwrite"], "give one of them"),
         (["--xc", "PEB"], "PBE"),
         (["--bands", "LGQ"], "special points"),
         (["--start", "missing.h5"], "missing.h5"),
@@ -126,14 +131,46 @@ def test_file_that_is_missing_or_no_structure(tmp_path, monkeypatch, capsys):
     assert "is a folder" in refused(["run", "."], capsys)
 
 
+def test_files_that_are_not_what_they_should_be(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.cif").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.cif").write_text("x")
+    (tmp_path / "noise.xyz").write_bytes(bytes(range(256)))
+    (tmp_path / "unknown.abc").write_text("what is this")
+    (tmp_path / "result.h5").write_text("not HDF5")
+    assert "is empty" in refused(["run", "empty.cif"], capsys)
+    assert "is a folder, not a file. Did you mean folder/a.cif?" in refused(["run", "folder"], capsys)
+    assert "cannot read the structure file 'noise.xyz'" in refused(["run", "noise.xyz"], capsys)
+    assert "--format" in refused(["run", "unknown.abc"], capsys)
+    assert "is a saved result" in refused(["run", "result.h5"], capsys)
+    assert "damaged or not a result" in refused(["info", "result.h5"], capsys)
+    assert "is not a saved result" in refused(["dos", "empty.cif"], capsys)
+
+
 @pytest.mark.parametrize(
-    "arguments", [[], ["phonons"], ["run"], ["run", "x", "--ecut", "30 stones"], ["run", "x", "--nbands", "a"]]
+    ("arguments", "message"),
+    [
+        ([], "usage"),
+        (["rnu", "x"], "did you mean run?"),
+        (["run"], "FILE"),
+        (["run", "x", "y"], "'y' is one argument too many"),
+        (["run", "x", "--ecutt", "3"], "did you mean --ecut?"),
+        (["run", "x", "--ecut", "30 stones"], "'30 stones' is not an energy"),
+        (["run", "x", "--nbands", "a"], "invalid int"),
+        (["run", "x", "--kpts", "4", "4"], "expected 3 arguments"),
+        (["run", "x", "--walltime", "soon"], "30m"),
+    ],
 )
-def test_wrong_usage_exits_with_2(arguments, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    assert stop.value.code == 2
-    assert "usage" in capsys.readouterr().err
+def test_wrong_usage_exits_with_2(arguments, message, capsys):
+    try:
+        status = main(arguments)
+    except SystemExit as stop:
+        status = stop.code
+    captured = capsys.readouterr()
+    assert status == 2
+    assert message in " ".join((captured.out + captured.err).split())
+    assert not captured.err or captured.err.startswith("dftopt: ")
 
 
 def test_force_lets_close_atoms_pass(write, capsys):
