@@ -1,6 +1,6 @@
 """From calculator keywords (eV, angstrom) to a model, a basis and options of a minimization (hartree, bohr)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,7 +69,12 @@ def check_keys(parameters: Mapping[str, Any], valid=KEYS, where: str = "") -> No
             raise InputError(f"the key {key!r}{where} is unknown: {checks.nearest(str(key), valid)}")
 
 
-def build(atoms: Atoms, parameters: Mapping[str, Any]) -> Setup:
+def build(
+    atoms: Atoms,
+    parameters: Mapping[str, Any],
+    like: Callable[[Any, float], Mapping[str, int] | None] | None = None,
+    room: float = 0.0,
+) -> Setup:
     """Model, basis and options of `minimize` from calculator keywords; every default that is used leaves a note.
 
     Args:
@@ -77,6 +82,8 @@ def build(atoms: Atoms, parameters: Mapping[str, Any]) -> Setup:
         parameters: keywords among `KEYS`; energies in eV, `kpts` as three numbers (Gamma-centred), rows of fractional
             points with `weights`, {"size": ..., "gamma": ...}, {"density": points per 1/angstrom} or
             {"spacing": 1/angstrom}.
+        like: array sizes to keep for a structure and cutoff (hartree), see `PlaneWaves`.
+        room: fraction by which the cell may grow before array sizes change.
 
     Raises:
         InputError: anything wrong, before anything is allocated.
@@ -92,7 +99,8 @@ def build(atoms: Atoms, parameters: Mapping[str, Any]) -> Setup:
     ecut = _cutoff(model, p["ecut"], notes)
     points, shift = _kpts(model, p["kpts"], notes if "kpts" not in parameters else [])
     basis = PlaneWaves(
-        model, ecut=ecut, kpts=points, shift=shift, symmetry=_truth("symmetry", p["symmetry"]), weights=p["weights"], fft=p["fft"]
+        model, ecut=ecut, kpts=points, shift=shift, symmetry=_truth("symmetry", p["symmetry"]), weights=p["weights"], fft=p["fft"],
+        like=like(model.structure, ecut) if like else None, room=room,
     )  # fmt: skip
     temperature, smearing = _occupations(p["occupations"], notes if "occupations" not in parameters else [])
     tol = checks.check_positive(

@@ -18,7 +18,8 @@ from ase.spectrum.band_structure import calculate_band_structure, get_band_struc
 from ase.units import Bohr, Hartree
 
 import dftopt.calculator.ase_calculator as module
-from dftopt.calculator.ase_calculator import DFTOpt, usable
+from dftopt.calculator.ase_calculator import DFTOpt
+from dftopt.calculator.continuation import usable
 from dftopt.errors import InputError, NotConverged
 from dftopt.minimization.ground_state import minimize
 
