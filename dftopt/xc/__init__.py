@@ -1,4 +1,4 @@
-"""Exchange-correlation functionals: pure functions of the density and its gradient."""
+"""Exchange-correlation functionals: pure functions of density, gradient and kinetic energy density."""
 
 import dftopt.precision  # noqa: F401  (double precision before any array exists)
 from dftopt.xc.file_names import from_libxc_ids, from_pspxc, from_short_name

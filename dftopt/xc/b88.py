@@ -3,7 +3,8 @@
 import numpy as np
 from jaxtyping import Array, Float
 
-from dftopt.xc.enhancement import S2, enhanced, x_arcsinh_x
+from dftopt.xc.enhancement import enhanced, x_arcsinh_x
+from dftopt.xc.variables import S2
 
 EXCHANGE = {
     "gga_x_b88": {"beta": 0.0042, "gamma": 6.0},

@@ -3,40 +3,49 @@
 from collections.abc import Callable
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from dftopt.xc.slater import EXCHANGE_CONSTANT
-from dftopt.xc.variables import guarded, spin_scaled
-
-S2 = 1 / (4 * (3 * np.pi**2) ** (2 / 3))
-"""s^2 = S2 sigma / rho^(8/3) of an unpolarized density."""
+from dftopt.xc.variables import C_F, S2, guarded, spin_scaled
 
 
 def enhanced(
-    factor: Callable[[Float[Array, "..."]], Float[Array, "..."]],
+    factor: Callable[..., Float[Array, "..."]],
     rho_s: Float[Array, "spin ..."],
     sigma: Float[Array, "gradient ..."],
+    tau_s: Float[Array, "spin ..."] | None = None,
 ) -> Float[Array, "..."]:
-    r"""Spin-scaled exchange energy density of a GGA.
+    r"""Spin-scaled exchange energy density of a GGA or meta-GGA.
 
-    $e_x = e_x^{LDA}(\rho) F(s^2)$, $s^2 = \sigma / [4 (3\pi^2)^{2/3} \rho^{8/3}]$.
+    $e_x = e_x^{LDA}(\rho) F$ with F a function of $s^2 = \sigma / [4 (3\pi^2)^{2/3} \rho^{8/3}]$ and, given tau, of
+    $\alpha = (\tau - \tau_W) / \tau_{unif}$, $\tau_W = \sigma / 8\rho$,
+    $\tau_{unif} = \frac{3}{10} (3\pi^2)^{2/3} \rho^{5/3}$. As in libxc, sigma counts as at most $8 \rho \tau$ there,
+    so that alpha is not negative.
 
     Args:
-        factor: F as a function of s^2.
+        factor: F of s^2, or of s^2 and alpha.
         rho_s: total density, or up and down densities, bohr^-3.
         sigma: squared gradients (total, or uu, ud, dd), bohr^-8.
+        tau_s: kinetic energy densities (total, or up and down), hartree/bohr^3.
 
     Returns:
         Energy density, hartree/bohr^3; zero where there is no density.
     """
 
-    def unpolarized(rho, sigma):
+    def unpolarized(rho, sigma, *tau):
         present, rho = guarded(rho)
-        rho43 = rho * jnp.cbrt(rho)
-        return jnp.where(present, EXCHANGE_CONSTANT * rho43 * factor(S2 * sigma / (rho43 * rho43)), 0.0)
+        cbrt = jnp.cbrt(rho)
+        rho43 = rho * cbrt
+        s2 = S2 * sigma / (rho43 * rho43)
+        if tau:
+            t = jnp.where(tau[0] >= 0, tau[0], 0.0) / (C_F * rho * cbrt * cbrt)
+            s2 = jnp.where(s2 <= 0.6 * t, s2, 0.6 * t)
+            enhancement = factor(s2, t - 5 / 3 * s2)
+        else:
+            enhancement = factor(s2)
+        return jnp.where(present, EXCHANGE_CONSTANT * rho43 * enhancement, 0.0)
 
-    return spin_scaled(unpolarized, rho_s, sigma)
+    return spin_scaled(unpolarized, rho_s, sigma, tau_s)
 
 
 def x_arcsinh_x(x2: Float[Array, "..."], scale: float | Float[Array, ""] = 1.0) -> Float[Array, "..."]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dftopt.errors import InputError
-from dftopt.xc import b88, lyp, p86, pbe, pw91, rpbe
+from dftopt.xc import b88, lyp, p86, pbe, pw91, r2scan, rpbe, scan
 from dftopt.xc.pw92 import lda_c_pw, lda_c_pw_mod
 from dftopt.xc.pz81 import lda_c_pz
 from dftopt.xc.slater import lda_x
@@ -45,6 +45,10 @@ TERMS: dict[str, Term] = {
     "gga_c_pw91": Term("gga", pw91.gga_c_pw91, pw91.CORRELATION),
     "gga_c_lyp": Term("gga", lyp.gga_c_lyp, lyp.PARAMETERS),
     "gga_c_p86": Term("gga", p86.gga_c_p86, p86.PARAMETERS),
+    "mgga_x_scan": Term("mgga", scan.mgga_x_scan, scan.EXCHANGE),
+    "mgga_c_scan": Term("mgga", scan.mgga_c_scan, scan.CORRELATION),
+    "mgga_x_r2scan": Term("mgga", r2scan.mgga_x_r2scan, r2scan.EXCHANGE),
+    "mgga_c_r2scan": Term("mgga", r2scan.mgga_c_r2scan, r2scan.CORRELATION),
 }
 
 NAMED: dict[str, tuple[str, ...]] = {
@@ -57,11 +61,13 @@ NAMED: dict[str, tuple[str, ...]] = {
     "PW91": ("gga_x_pw91", "gga_c_pw91"),
     "BLYP": ("gga_x_b88", "gga_c_lyp"),
     "BP86": ("gga_x_b88", "gga_c_p86"),
+    "SCAN": ("mgga_x_scan", "mgga_c_scan"),
+    "r2SCAN": ("mgga_x_r2scan", "mgga_c_r2scan"),
     "none": (),
 }
 
 _KINDS = ("none", "lda", "gga", "mgga")
-_META = ("scan", "rscan", "r2scan", "revscan", "tpss", "revtpss", "m06l", "ms2", "b97mv")
+_META = ("rscan", "revscan", "r4scan", "revtpss", "m06l", "ms2", "b97mv", "tb09")
 _HYBRID = ("hse", "hse03", "hse06", "hse12", "pbe0", "pbeh", "pbesol0", "b3lyp", "b3pw91", "cam-b3lyp", "hf", "exx")
 
 
@@ -79,7 +85,7 @@ class Functional:
 
     @property
     def kind(self) -> str:
-        """Highest rung among the terms: "none", "lda" or "gga"."""
+        """Highest rung among the terms: "none", "lda", "gga" or "mgga"."""
         return max((TERMS[term].kind for term in self.terms), key=_KINDS.index, default="none")
 
     def parameters(self) -> dict[str, dict[str, float]]:
@@ -93,14 +99,16 @@ class Functional:
         tau_s: Float[Array, "spin ..."] | None = None,
         parameters: Mapping[str, Mapping[str, float]] | None = None,
     ) -> Float[Array, "..."]:
-        r"""Exchange-correlation energy per volume, $E_{xc} = \int e_{xc}(\rho, \sigma) dr$.
+        r"""Exchange-correlation energy per volume, $E_{xc} = \int e_{xc}(\rho, \sigma, \tau) dr$.
 
         Zero where the density is below 1e-15 bohr^-3; negative densities count as zero.
 
         Args:
             rho_s: total density (leading axis 1) or up and down densities (2), bohr^-3.
             sigma: squared gradients, $|\nabla\rho|^2$ (leading axis 1) or uu, ud, dd (3), bohr^-8; LDAs ignore it.
-            tau_s: kinetic energy densities, hartree/bohr^3; no functional uses them yet.
+            tau_s: kinetic energy densities $\frac12 \sum_i f_i |\nabla\psi_i|^2$, total (leading axis 1) or up and down
+                (2), hartree/bohr^3; LDAs and GGAs ignore them. Below von Weizsaecker's $\sigma / 8\rho$ the gradient
+                counts as what tau allows.
             parameters: values that replace those of `parameters()`; terms and parameters left out keep theirs.
 
         Returns:
@@ -135,9 +143,9 @@ def _unsupported(name: str) -> str | None:
     """Why a name that is a functional elsewhere is none here; `None` for a name that is merely unknown."""
     bare = name.replace("-", "").replace("_", "").replace(" ", "")
     if bare.startswith("mgga") or bare in _META:
-        return "a meta-GGA"
+        return "a meta-GGA that is not among those available here"
     if bare.startswith("hyb") or "_hyb_" in name or bare in {hybrid.replace("-", "") for hybrid in _HYBRID}:
-        return "a hybrid (it needs exact exchange)"
+        return "a hybrid: it needs exact exchange, which is not available here"
     return None
 
 
@@ -145,7 +153,7 @@ def _reject(name: str, part: str) -> InputError:
     where = f"xc {name!r}" if part == name.strip().lower() else f"xc {name!r}: the term {part!r}"
     reason = _unsupported(part)
     if reason:
-        return InputError(f"{where} is {reason}; only LDAs and GGAs are available here. {_offer()}")
+        return InputError(f"{where} is {reason}. {_offer()}")
     candidates = {known.lower(): known for known in (*NAMED, *TERMS)}
     near = [candidates[match] for match in difflib.get_close_matches(part, candidates, n=3, cutoff=0.5)]
     nearest = f" Did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
@@ -156,8 +164,9 @@ def functional(name: str) -> Functional:
     """Functional of a name.
 
     Args:
-        name: "LDA" (Slater + Perdew-Wang 1992), "PBE", "PBEsol", "none", or libxc names joined by "+"
-            ("lda_x+lda_c_vwn", "lda_xc_teter93"); case does not matter.
+        name: "LDA" (Slater + Perdew-Wang 1992), "PBE", "PBEsol", "revPBE", "RPBE", "WC", "PW91", "BLYP", "BP86",
+            "SCAN", "r2SCAN", "none", or libxc names joined by "+" ("lda_x+lda_c_vwn", "lda_xc_teter93"); case does
+            not matter.
 
     Returns:
         The functional, with its canonical name.

@@ -1,14 +1,11 @@
 """Lee-Yang-Parr correlation."""
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-from dftopt.xc.variables import density, total_sigma
+from dftopt.xc.variables import C_F, density, total_sigma
 
 PARAMETERS = {"a": 0.04918, "b": 0.132, "c": 0.2533, "d": 0.349}
-
-_C_F = 0.3 * (3 * np.pi**2) ** (2 / 3)
 
 
 def _power83(x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -51,11 +48,11 @@ def gga_c_lyp(rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient ...
     weight = b * jnp.exp(-c * x)
     per_rho83 = 1 / (n.rho * n.rho * n.cbrt * n.cbrt)
     if n.polarization is None:
-        braces = 1 + weight * (_C_F - (3 + 7 * delta) / 72 * per_rho83 * total_sigma(sigma))
+        braces = 1 + weight * (C_F - (3 + 7 * delta) / 72 * per_rho83 * total_sigma(sigma))
     else:
         up, down = n.polarization.plus / 2, n.polarization.minus / 2
         both = up * down
-        kinetic = 2 ** (11 / 3) * _C_F * both * (_power83(up) + _power83(down))
+        kinetic = 2 ** (11 / 3) * C_F * both * (_power83(up) + _power83(down))
         k_up = both / 9 * (1 - 3 * delta + (11 - delta) * up) - down * down
         k_down = both / 9 * (1 - 3 * delta + (11 - delta) * down) - up * up
         mixed = (47 - 7 * delta) / 9 * both - 4 / 3

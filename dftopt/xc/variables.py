@@ -19,6 +19,12 @@ DENSITY_THRESHOLD = 1e-15
 POLARIZATION_THRESHOLD = float(np.finfo(np.float64).eps)
 """Smallest 1 +- zeta: the derivative of phi(zeta) diverges at |zeta| = 1. The same number as in libxc."""
 
+S2 = 1 / (4 * (3 * np.pi**2) ** (2 / 3))
+"""s^2 = S2 sigma / rho^(8/3), the squared reduced gradient."""
+
+C_F = 0.3 * (3 * np.pi**2) ** (2 / 3)
+"""tau_unif = C_F rho^(5/3), the kinetic energy density of the uniform gas (hartree/bohr^3)."""
+
 _RS = (3 / (4 * np.pi)) ** (1 / 3)
 _F_ZETA = 1 / (2 ** (4 / 3) - 2)
 
@@ -106,6 +112,63 @@ def total_sigma(sigma: Float[Array, "gradient ..."]) -> Float[Array, "..."]:
     r"""Squared gradient of the total density, $\sigma = \sigma_{uu} + 2 \sigma_{ud} + \sigma_{dd}$ (bohr^-8)."""
     total = sigma[0] if sigma.shape[0] == 1 else sigma[0] + 2 * sigma[1] + sigma[2]
     return jnp.where(total >= 0, total, 0.0)  # rounding of opposite gradients; not maximum(), its slope at 0 is 1/2
+
+
+class IsoOrbital(NamedTuple):
+    r"""How a density compares with a single orbital's.
+
+    Attributes:
+        sigma: squared gradient of the total density, within the bound, bohr^-8.
+        s2: squared reduced gradient of the total density.
+        tau: kinetic energy density in units of the unpolarized uniform gas's.
+        alpha: $(\tau - \tau_W) / \tau_{unif}$.
+    """
+
+    sigma: Float[Array, "..."]
+    s2: Float[Array, "..."]
+    tau: Float[Array, "..."]
+    alpha: Float[Array, "..."]
+
+
+def iso_orbital(
+    n: Density,
+    rho_s: Float[Array, "spin ..."],
+    sigma: Float[Array, "gradient ..."],
+    tau_s: Float[Array, "spin ..."],
+) -> IsoOrbital:
+    r"""Iso-orbital indicator of the total density.
+
+    $\tau_{unif} = \frac{3}{10} (3\pi^2)^{2/3} \rho^{5/3} [(1+\zeta)^{5/3} + (1-\zeta)^{5/3}] / 2$ and
+    $\tau_W = \sigma / 8\rho$. Orbitals have $\sigma \le 8 \rho \tau$ in each channel; where the arguments do not (rounding,
+    a core density without its tau), sigma counts as that bound, and the mixed sigma as at most the mean of the two.
+    libxc does the same, but returns the derivatives at the changed point; ours are those of the energy itself.
+    With polarized arguments that no orbitals have, alpha may still be negative.
+
+    Args:
+        n: the guarded density of rho_s.
+        rho_s: total density, or up and down densities, bohr^-3.
+        sigma: squared gradients (total, or uu, ud, dd), bohr^-8.
+        tau_s: kinetic energy densities (total, or up and down), hartree/bohr^3.
+
+    Returns:
+        Finite variables with finite derivatives.
+    """
+    tau_s = jnp.where(tau_s >= 0, tau_s, 0.0)  # ">=": as for the density
+    tau = jnp.sum(tau_s, axis=0)
+    if n.polarization is None:
+        total = total_sigma(sigma)
+        total = jnp.where(total <= 8 * n.rho * tau, total, 8 * n.rho * tau)
+    else:
+        bound = 8 * jnp.where(rho_s > 0, rho_s, 0.0) * tau_s
+        up, down = (jnp.where(sigma[2 * i] <= bound[i], sigma[2 * i], bound[i]) for i in range(2))
+        mean = (up + down) / 2
+        mixed = jnp.where(sigma[1] <= mean, jnp.where(sigma[1] >= -mean, sigma[1], -mean), mean)
+        total = total_sigma(jnp.stack([up, mixed, down]))
+    rho53 = n.rho * n.cbrt * n.cbrt
+    s2 = S2 * total / (rho53 * n.rho)
+    tau = tau / (C_F * rho53)
+    alpha = tau - 5 / 3 * s2
+    return IsoOrbital(total, s2, tau, alpha if n.polarization is None else alpha / n.polarization.ds)
 
 
 def spin_scaled(

@@ -22,6 +22,14 @@ def random_density(spin, points=2000, fully_polarized=False, seed=0):
     return rho_s, direction * (rng.uniform(0, 5, (spin, points)) * k * rho_s ** (4 / 3))[:, None]
 
 
+def kinetic(rho_s, gradients, seed=0, lowest=0.0, highest=5.0):
+    """Kinetic energy densities tau_W + alpha tau_unif per channel, alpha of `lowest` to `highest`."""
+    alpha = np.random.default_rng(seed).uniform(lowest, highest, rho_s.shape)
+    uniform = 0.3 * (3 * np.pi**2 * len(rho_s)) ** (2 / 3) * rho_s ** (5 / 3)
+    own = np.sum(gradients**2, axis=1)
+    return np.divide(own, 8 * rho_s, out=np.zeros_like(own), where=rho_s > 0) + alpha * uniform
+
+
 def squared(gradients):
     """Contractions of gradients (spin, 3, points): |grad rho|^2, or uu, ud, dd."""
     pairs = [(0, 0)] if len(gradients) == 1 else [(0, 0), (0, 1), (1, 1)]
@@ -29,17 +37,17 @@ def squared(gradients):
 
 
 @partial(jax.jit, static_argnums=0)
-def energy_density(xc, rho_s, sigma=None, parameters=None):
+def energy_density(xc, rho_s, sigma=None, tau_s=None, parameters=None):
     """Compiled energy density."""
-    return xc.energy_density(rho_s, sigma, parameters=parameters)
+    return xc.energy_density(rho_s, sigma, tau_s, parameters=parameters)
 
 
 @partial(jax.jit, static_argnums=0)
-def _evaluated(xc, rho_s, sigma):
-    energy, pull = jax.vjp(xc.energy_density, rho_s, sigma)
+def _evaluated(xc, *variables):
+    energy, pull = jax.vjp(xc.energy_density, *variables)
     return energy, *pull(jnp.ones_like(energy))
 
 
-def evaluated(xc, rho_s, sigma):
-    """Energy densities and their derivatives in rho_s and sigma, by jax.vjp."""
-    return [np.asarray(x) for x in _evaluated(xc, rho_s, sigma)]
+def evaluated(xc, rho_s, sigma, tau_s=None):
+    """Energy densities and their derivatives in rho_s, sigma and, where given, tau_s, by jax.vjp."""
+    return [np.asarray(x) for x in _evaluated(xc, *(x for x in (rho_s, sigma, tau_s) if x is not None))]

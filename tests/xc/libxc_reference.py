@@ -24,27 +24,32 @@ def _without_thresholds(name):
     return alias
 
 
-def evaluate(name, rho_s, gradients):
-    """Energy per volume and its derivatives in rho_s and sigma.
+def evaluate(name, rho_s, gradients=None, tau_s=None):
+    """Energy per volume and its derivatives in rho_s, sigma and tau_s.
 
     Args:
         name: libxc name.
         rho_s: densities (spin, points).
         gradients: density gradients (spin, 3, points).
+        tau_s: kinetic energy densities (spin, points).
 
     Returns:
-        e (points,), de/drho_s (spin, points), de/dsigma (1 or 3, points) or None for an LDA.
+        e (points,), de/drho_s (spin, points), de/dsigma (1 or 3, points; None for an LDA), de/dtau_s (spin, points;
+        None for LDAs and GGAs).
     """
     spin = len(rho_s) - 1
-    is_gga = "gga" in name
+    is_mgga, is_gga = name.startswith("mgga"), "gga" in name
     variables = np.concatenate([rho_s[:, None], gradients], axis=1) if is_gga else rho_s
+    if is_mgga:
+        variables = np.concatenate([variables, tau_s[:, None]], axis=1)
     out = libxc.eval_xc1(_without_thresholds(name), variables if spin else variables[0], spin, deriv=1)
     energy = out[0] * np.sum(rho_s, axis=0)
-    v_rho = out[1 : 2 + spin]
+    v_rho, v_sigma, v_tau = out[1 : 2 + spin], out[2 + spin : 3 + 3 * spin], out[3 + 3 * spin :]
+    empty = rho_s == 0
     if "_x_" in name or name.endswith("_x"):
-        v_rho[rho_s == 0] = 0  # exact by spin scaling; libxc has remnants of its floors of rho, sigma and 1 - |zeta|
-    v_sigma = out[2 + spin :] if is_gga else None
+        v_rho[empty] = 0  # exact by spin scaling; libxc has remnants of its floors of rho, sigma and 1 - |zeta|
+    if is_mgga and "_c_" in name and spin:  # only the total tau enters; libxc drops that of an empty channel
+        v_tau = np.where(empty, v_tau[::-1], v_tau)
     if name == "gga_c_lyp" and spin:  # libxc divides the floor of an empty channel's sigma by that of its density
-        empty = rho_s == 0
         v_sigma[::2] = np.where(empty, 0.75 * v_sigma[1], np.where(empty[::-1], 0.0, v_sigma[::2]))  # eq. (2), d = 0
-    return energy, v_rho, v_sigma
+    return energy, v_rho, v_sigma if is_gga else None, v_tau if is_mgga else None

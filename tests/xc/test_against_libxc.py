@@ -1,19 +1,20 @@
 import libxc_reference
 import numpy as np
 import pytest
-from densities import evaluated, random_density, squared
+from densities import evaluated, kinetic, random_density, squared
 
 from dftopt.xc import functional
 from dftopt.xc.functional import TERMS
 
 SPINS = [(1, False), (2, False), (2, True)]
-COMPOSITES = ["LDA", "PBE", "PBEsol", "lda_x+gga_c_pbe"]
+COMPOSITES = ["LDA", "PBE", "lda_x+gga_c_pbe", "SCAN", "gga_x_pbe+mgga_c_r2scan"]
 UNIFORM = {
     "gga_c_pbe": "lda_c_pw_mod",
     "gga_c_pbe_sol": "lda_c_pw_mod",
     "gga_c_pw91": "lda_c_pw",
     "gga_c_lyp": "lda_c_pz",
     "gga_c_p86": "lda_c_pz",
+    **{name: "lda_x" if "_x_" in name else "lda_c_pw_mod" for name in TERMS if name.startswith("mgga")},
 }
 
 
@@ -21,21 +22,28 @@ def assert_close(value, reference, scale, tolerance):
     assert np.all(np.abs(value - reference) <= tolerance * scale), np.max(np.abs(value - reference) / scale)
 
 
-def conditioned(term, reference, rho_s, sigma):
-    """Scales of the energy and its derivatives: their own size, or for correlation that of the parts that cancel.
+def conditioned(term, reference, rho_s, sigma, tau_s):
+    """Scales of the energy and its derivatives: their own size, or that of the parts that cancel.
 
     libxc adds the uniform-gas energy and the gradient correction, which have opposite signs. Where they cancel libxc
     loses digits (test_pbe_correlation_in_high_precision), so errors are measured relative to both parts at least.
+    Derivatives of meta-GGAs cross zero at alpha = 1, where libxc cuts off SCAN's switching function.
     """
-    energy, v_rho, v_sigma = reference
+    energy, v_rho, v_sigma, v_tau = reference
     if term not in UNIFORM:
         return [None if x is None else np.abs(x) for x in reference]
-    uniform = libxc_reference.evaluate(UNIFORM[term], rho_s, None)
+    e_uniform, v_uniform, *_ = libxc_reference.evaluate(UNIFORM[term], rho_s)
     gradient = np.sum(np.abs(sigma * v_sigma), axis=0)
+    if v_tau is not None:
+        channels = np.abs(rho_s * v_uniform), tau_s
+        parts, taus = channels if "_x_" in term else (np.sum(x, axis=0) + 0 * tau_s for x in channels)
+        per_tau = np.divide(parts, taus, out=np.zeros_like(rho_s), where=taus > 0)
+        v_tau = np.maximum(np.abs(v_tau), per_tau)
     return (
-        np.max([np.abs(energy), np.abs(uniform[0]), gradient], axis=0),
-        np.maximum(np.maximum(np.abs(v_rho), np.abs(uniform[1])), gradient / np.sum(rho_s, axis=0)),
+        np.max([np.abs(energy), np.abs(e_uniform), gradient], axis=0),
+        np.maximum(np.maximum(np.abs(v_rho), np.abs(v_uniform)), gradient / np.sum(rho_s, axis=0)),
         np.abs(v_sigma),
+        v_tau,
     )
 
 
@@ -43,16 +51,15 @@ def conditioned(term, reference, rho_s, sigma):
 @pytest.mark.parametrize("term", TERMS)
 def test_term_matches_libxc(term, spin, fully_polarized):
     rho_s, gradients = random_density(spin, fully_polarized=fully_polarized)
-    sigma = squared(gradients)
-    reference = libxc_reference.evaluate(term, rho_s, gradients)
-    value = evaluated(functional(term), rho_s, sigma)
-    scales = conditioned(term, reference, rho_s, sigma)
-    assert_close(value[0], reference[0], scales[0], 1e-12)
-    assert_close(value[1], reference[1], scales[1], 1e-10)
-    if reference[2] is None:
-        assert not value[2].any()
-    else:
-        assert_close(value[2], reference[2], scales[2], 1e-10)
+    sigma, tau_s = squared(gradients), kinetic(rho_s, gradients)
+    reference = libxc_reference.evaluate(term, rho_s, gradients, tau_s)
+    values = evaluated(functional(term), rho_s, sigma, tau_s)
+    scales = conditioned(term, reference, rho_s, sigma, tau_s)
+    for value, exact, scale, tolerance in zip(values, reference, scales, [1e-12, 1e-10, 1e-10, 1e-10], strict=True):
+        if exact is None:
+            assert not value.any()
+        else:
+            assert_close(value, exact, scale, tolerance)
 
 
 @pytest.mark.parametrize(("spin", "fully_polarized"), SPINS)
@@ -61,16 +68,46 @@ def test_sum_matches_libxc(name, spin, fully_polarized):
     """Relative to the terms, not to the sum: in PBE the gradient terms of exchange and correlation cancel by design."""
     xc = functional(name)
     rho_s, gradients = random_density(spin, fully_polarized=fully_polarized, seed=1)
-    value = evaluated(xc, rho_s, squared(gradients))
-    terms = [libxc_reference.evaluate(term, rho_s, gradients) for term in xc.terms]
-    for i, tolerance in enumerate([1e-12, 1e-10, 1e-10]):
-        parts = np.array([term[i] for term in terms if term[i] is not None])
-        if len(parts):
-            assert_close(value[i], parts.sum(axis=0), np.abs(parts).sum(axis=0), tolerance)
+    sigma, tau_s = squared(gradients), kinetic(rho_s, gradients, seed=1)
+    values = evaluated(xc, rho_s, sigma, tau_s)
+    terms = [libxc_reference.evaluate(term, rho_s, gradients, tau_s) for term in xc.terms]
+    scales = [conditioned(term, ref, rho_s, sigma, tau_s) for term, ref in zip(xc.terms, terms, strict=True)]
+    for i, tolerance in enumerate([1e-12, 1e-10, 1e-10, 1e-10]):
+        parts = [term[i] for term in terms if term[i] is not None]
+        if parts:
+            scale = sum(scale[i] for scale in scales if scale[i] is not None)
+            assert_close(values[i], sum(parts), scale, tolerance)
+
+
+@pytest.mark.parametrize("spin", [1, 2])
+@pytest.mark.parametrize("term", [term for term in TERMS if term.startswith("mgga")])
+def test_too_small_tau_counts_as_in_libxc(term, spin):
+    """Energies as libxc's where tau < tau_W; the derivatives are those of this energy.
+
+    libxc replaces sigma by the bound 8 rho tau and returns the derivatives at the replaced point. Without spin the
+    bound lets only rho and tau vary, which gives the derivatives from those of libxc.
+    """
+    rho_s, gradients = random_density(spin)
+    rng = np.random.default_rng(2)
+    sigma, tau_s = squared(gradients), kinetic(rho_s, gradients)
+    bound = np.sum(gradients**2, axis=1) / (8 * rho_s)
+    tau_s = np.where(rng.random(tau_s.shape) < 0.7, rng.uniform(0, 0.9, tau_s.shape) * bound, tau_s)
+    energy, v_rho, v_sigma, v_tau = libxc_reference.evaluate(term, rho_s, gradients, tau_s)
+    values = evaluated(functional(term), rho_s, sigma, tau_s)
+    assert_close(values[0], energy, np.abs(energy), 1e-12)
+    if spin == 1:
+        changed = (tau_s < bound)[0]
+        assert changed.any() and not values[2][:, changed].any()
+        for value, direct, chained in (
+            (values[1], v_rho, 8 * tau_s * v_sigma),
+            (values[3], v_tau, 8 * rho_s * v_sigma),
+        ):
+            scale = np.abs(direct) + np.abs(chained)
+            assert_close(value[:, changed], (direct + chained)[:, changed], scale[:, changed], 1e-10)
 
 
 def test_functionals_differ_as_they_should():
     """The rounded and the precise Perdew-Wang constants are told apart, by us as by libxc."""
     rho_s = np.array([[0.1]])
-    pw, mod = (libxc_reference.evaluate(name, rho_s, None)[0] for name in ("lda_c_pw", "lda_c_pw_mod"))
+    pw, mod = (libxc_reference.evaluate(name, rho_s)[0] for name in ("lda_c_pw", "lda_c_pw_mod"))
     assert abs(pw - mod) > 1e-8

@@ -30,6 +30,8 @@ from dftopt.xc.file_names import LIBXC
         ("REVPBE", "revPBE"),
         ("SLA PW HHNX PBC", "RPBE"),
         ("SLA PW WCX PBC", "WC"),
+        ("SCAN", "SCAN"),
+        ("nox+noc+nogx+nogc+scan", "SCAN"),
         ("SLA PW NOGX NOGC", "LDA"),
     ],
 )
@@ -52,6 +54,8 @@ def test_libxc_numbers():
     assert from_pspxc(-20) == from_libxc_ids(20) == from_pspxc(1) == functional("lda_xc_teter93")
     assert from_pspxc(-106131) == functional("BLYP")
     assert from_pspxc(-109134) == functional("PW91")
+    assert from_pspxc(-263267) == functional("SCAN")
+    assert from_pspxc(-497498) == functional("r2SCAN")
     assert from_libxc_ids(0) == functional("none")
     assert {name: libxc.XC_CODES[name.upper()] for name in LIBXC.values()} == {v: k for k, v in LIBXC.items()}
 

@@ -3,7 +3,7 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from densities import energy_density, evaluated, random_density, squared
+from densities import energy_density, evaluated, kinetic, random_density, squared
 
 from dftopt.errors import InputError
 from dftopt.xc import Functional, functional
@@ -12,15 +12,10 @@ from dftopt.xc.functional import NAMED, TERMS
 ALL = [*TERMS, "PBE"]
 EXCHANGE = [name for name in TERMS if "_x" in name and "_xc" not in name]
 
+SECOND_BY_DEFAULT = [("LDA", 2), ("PBE", 2), ("BLYP", 1), ("SCAN", 1)]  # a compilation each, of seconds
 SECOND = [
-    "LDA",
-    "PBE",
-    "BLYP",
-    *(
-        pytest.param(name, marks=pytest.mark.slow)
-        for name in ["lda_xc_teter93+lda_c_vwn+lda_c_vwn_rpa+lda_c_pz", "PW91"]
-    ),
-    pytest.param("gga_x_rpbe+gga_x_wc+gga_c_p86", marks=pytest.mark.slow),
+    *("LDA", "lda_xc_teter93+lda_c_vwn+lda_c_vwn_rpa+lda_c_pz", "PBE", "PW91", "BLYP", "gga_x_rpbe+gga_x_wc+gga_c_p86"),
+    *("SCAN", "r2SCAN"),
 ]
 
 # total density or (up, down); sigma or (uu, ud, dd)
@@ -36,28 +31,42 @@ EDGES_POLARIZED = [
     (2e-15, 0, 1e-12, 0, 0), (0, 2e-15, 0, 0, 1e-40), (0.1, 2e-15, 0, 0, 0), (0.1, 1e-15, 1, 1, 1),
 ]  # fmt: skip
 
+TAUS_UNPOLARIZED = [[0], [-1e-12], [1e-30], [1e-8], [0.3], [1e3]]
+TAUS_POLARIZED = [[0, 0], [0, 0.3], [0.3, 0], [-1e-12, 1e-20], [1e-20, 0.3], [0.1, 0.3], [1e3, 1e3]]
+
+ORDINARY_UNPOLARIZED = [0.02, 5.6e-4, 5.2e-3]  # s^2 = 0.5, alpha = 0.4
+ORDINARY_POLARIZED = [0.015, 0.008, 4e-4, 1.2e-4, 1e-4, 5.4e-3, 2e-3]
+
 
 @partial(jax.jit, static_argnums=(0, 1))
 def derivatives(xc, spin, points):
-    """Energy, gradient and Hessians (forward over reverse, reverse over reverse) in (rho_s, sigma) at each point."""
+    """Energy, gradient and Hessians (forward over reverse, reverse over reverse) in (rho_s, sigma, tau_s) per point."""
 
     def energy(x):
-        return xc.energy_density(x[:spin, None], x[spin:, None])[0]
+        return xc.energy_density(x[:spin, None], x[spin : 3 * spin - 1, None], x[3 * spin - 1 :, None])[0]
 
     slope = jax.grad(energy)
     return jax.vmap(lambda x: (energy(x), slope(x), jax.jacfwd(slope)(x), jax.jacrev(slope)(x)))(points)
 
 
-@pytest.mark.parametrize("spin", [1, 2])
-@pytest.mark.parametrize("name", SECOND)
+@pytest.mark.parametrize(
+    ("name", "spin"),
+    [
+        pytest.param(name, spin, marks=() if (name, spin) in SECOND_BY_DEFAULT else pytest.mark.slow)
+        for name in SECOND
+        for spin in (1, 2)
+    ],
+)
 def test_two_derivatives(name, spin):
     """Finite everywhere; at ordinary points the two ways to the Hessian agree with differences of the gradient."""
     xc = functional(name)
     edges = np.array(EDGES_UNPOLARIZED if spin == 1 else EDGES_POLARIZED, dtype=float)
+    taus = TAUS_UNPOLARIZED if spin == 1 else TAUS_POLARIZED
+    if xc.kind == "mgga":
+        edges = np.concatenate([np.repeat(edges, len(taus), axis=0), np.tile(taus, (len(edges), 1))], axis=1)
     assert all(np.isfinite(values).all() for values in derivatives(xc, spin, edges))
 
-    rho_s, gradients = random_density(spin, points=3)
-    x = np.concatenate([rho_s, squared(gradients)])[:, 1] * np.array([1e-2] * spin + [1e-5] * (2 * spin - 1))
+    x = np.array(ORDINARY_UNPOLARIZED if spin == 1 else ORDINARY_POLARIZED)[: edges.shape[1]]
     h = 1e-3 * np.abs(x)
     points = np.stack([x, *(x + k * step for step in np.diag(h) for k in (-2, -1, 1, 2))])
     points = np.concatenate([points, np.tile(x, (len(edges), 1))])  # one compilation for both
@@ -74,32 +83,36 @@ def test_two_derivatives(name, spin):
 @pytest.mark.parametrize("name", ALL)
 def test_nothing_below_the_threshold(name):
     xc = functional(name)
-    assert not energy_density(xc, np.array([[0.0, 1e-15, -1.0]]), np.ones((1, 3))).any()
-    assert not energy_density(xc, np.array([[0.0, 5e-16, -1.0], [0.0, 5e-16, 0.0]]), np.ones((3, 3))).any()
+    ones = np.ones((1, 3))
+    assert not energy_density(xc, np.array([[0.0, 1e-15, -1.0]]), ones, ones).any()
+    two = np.array([[0.0, 5e-16, -1.0], [0.0, 5e-16, 0.0]])
+    assert not energy_density(xc, two, np.ones((3, 3)), np.ones((2, 3))).any()
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_unpolarized_equals_two_equal_channels(name):
     xc = functional(name)
     rho_s, gradients = random_density(1)
-    sigma = squared(gradients)
-    one = evaluated(xc, rho_s, sigma)
-    two = evaluated(xc, np.concatenate([rho_s, rho_s]) / 2, np.concatenate([sigma, sigma, sigma]) / 4)
+    sigma, tau_s = squared(gradients), kinetic(rho_s, gradients)
+    one = evaluated(xc, rho_s, sigma, tau_s)
+    two = evaluated(xc, *(np.concatenate(x) for x in ([rho_s / 2] * 2, [sigma / 4] * 3, [tau_s / 2] * 2)))
     gradient = np.abs(sigma * one[2])[0]  # the gradient correction of LYP and P86 may cancel the uniform gas
+    kinetic_part = np.abs(tau_s * one[3])[0]
     assert np.all(np.abs(two[0] - one[0]) <= 1e-13 * (np.abs(one[0]) + gradient))
-    assert np.all(np.abs(two[1] - one[1]) <= 1e-12 * (np.abs(one[1]) + gradient / rho_s))
+    assert np.all(np.abs(two[1] - one[1]) <= 1e-12 * (np.abs(one[1]) + (gradient + kinetic_part) / rho_s))
     # de/dsigma = (uu + ud + dd) / 4 along sigma_uu = sigma_ud = sigma_dd = sigma / 4
-    scale = np.sum(np.abs(two[2]), axis=0)
-    assert np.all(np.abs(two[2].sum(axis=0) / 4 - one[2][0]) <= 1e-13 * scale)
+    scale = np.sum(np.abs(two[2]), axis=0) + kinetic_part / sigma[0]
+    assert np.all(np.abs(two[2].sum(axis=0) / 4 - one[2][0]) <= 1e-12 * scale)
+    assert np.all(np.abs(two[3] - one[3]) <= 1e-12 * (np.abs(one[3]) + np.abs(one[0]) / tau_s))
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_swapping_the_spins_changes_nothing(name):
     xc = functional(name)
     rho_s, gradients = random_density(2)
-    sigma = squared(gradients)
-    energy, _, v_sigma = evaluated(xc, rho_s, sigma)
-    swapped = evaluated(xc, rho_s[::-1], sigma[::-1])[0]
+    sigma, tau_s = squared(gradients), kinetic(rho_s, gradients)
+    energy, _, v_sigma, _ = evaluated(xc, rho_s, sigma, tau_s)
+    swapped = evaluated(xc, rho_s[::-1], sigma[::-1], tau_s[::-1])[0]
     assert np.all(np.abs(swapped - energy) <= 1e-13 * (np.abs(energy) + np.sum(np.abs(sigma * v_sigma), axis=0)))
 
 
@@ -107,9 +120,9 @@ def test_swapping_the_spins_changes_nothing(name):
 def test_spin_scaling_of_exchange(name):
     xc = functional(name)
     rho_s, gradients = random_density(2)
-    sigma = squared(gradients)
-    halves = [energy_density(xc, 2 * rho_s[[i]], 4 * sigma[[2 * i]]) / 2 for i in range(2)]
-    np.testing.assert_allclose(energy_density(xc, rho_s, sigma), halves[0] + halves[1], rtol=1e-15)
+    sigma, tau_s = squared(gradients), kinetic(rho_s, gradients)
+    halves = [energy_density(xc, 2 * rho_s[[i]], 4 * sigma[[2 * i]], 2 * tau_s[[i]]) / 2 for i in range(2)]
+    np.testing.assert_allclose(energy_density(xc, rho_s, sigma, tau_s), halves[0] + halves[1], rtol=1e-15)
 
 
 @pytest.mark.parametrize("name", EXCHANGE)
@@ -117,9 +130,9 @@ def test_uniform_scaling_of_exchange(name):
     """E_x[n_gamma] = gamma E_x[n]: the energy per volume scales by gamma^4."""
     xc = functional(name)
     rho_s, gradients = random_density(2)
-    sigma, gamma = squared(gradients), 1.7
-    scaled = energy_density(xc, gamma**3 * rho_s, gamma**8 * sigma)
-    np.testing.assert_allclose(scaled, gamma**4 * energy_density(xc, rho_s, sigma), rtol=1e-13)
+    sigma, tau_s, gamma = squared(gradients), kinetic(rho_s, gradients), 1.7
+    scaled = energy_density(xc, gamma**3 * rho_s, gamma**8 * sigma, gamma**5 * tau_s)
+    np.testing.assert_allclose(scaled, gamma**4 * energy_density(xc, rho_s, sigma, tau_s), rtol=1e-13)
 
 
 def test_any_grid_shape_and_jit_with_the_functional_static():
@@ -135,11 +148,12 @@ def test_names_and_kinds():
     assert functional("PBESOL").name == "PBEsol"
     assert functional("LDA").terms == ("lda_x", "lda_c_pw")
     assert functional(" LDA_X + lda_c_vwn ").name == "lda_x+lda_c_vwn"
-    assert [functional(name).kind for name in ("none", "LDA", "lda_x+gga_c_pbe", "PBEsol")] == [
+    assert [functional(name).kind for name in ("none", "LDA", "lda_x+gga_c_pbe", "PBEsol", "scan")] == [
         "none",
         "lda",
         "gga",
         "gga",
+        "mgga",
     ]
     assert hash(functional("PBE")) == hash(functional("pbe"))
     assert functional("LDA").parameters() == {} and functional("none").parameters() == {}
@@ -158,9 +172,8 @@ def test_none_is_zero():
         ("PBE+lda_x", ["the term 'pbe'"]),
         ("", ["''"]),
         ("lda_x+", ["the term ''"]),
-        ("SCAN", ["meta-GGA"]),
-        ("r2SCAN", ["meta-GGA"]),
-        ("mgga_x_scan", ["meta-GGA"]),
+        ("revSCAN", ["'revSCAN' is a meta-GGA"]),
+        ("mgga_x_m06_l", ["meta-GGA"]),
         ("HSE06", ["hybrid"]),
         ("PBE0", ["hybrid"]),
         ("B3LYP", ["hybrid"]),
@@ -185,6 +198,8 @@ def test_wrong_arguments_are_explained():
         xc.energy_density(np.ones((1, 4)))
     with pytest.raises(InputError, match=r"sigma is of shape \(1, 4\) but must have shape \(3, 4\)"):
         xc.energy_density(np.ones((2, 4)), np.ones((1, 4)))
+    with pytest.raises(InputError, match="tau_s is missing but must have the shape"):
+        functional("SCAN").energy_density(np.ones((1, 4)), np.ones((1, 4)))
     with pytest.raises(InputError, match="leading axis"):
         xc.energy_density(np.ones((3, 4)))
     with pytest.raises(InputError, match=r"no parameter gga_x_pbe.nu.*gga_x_pbe.kappa"):
