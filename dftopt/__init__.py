@@ -16,6 +16,7 @@ _HOMES = {
     "free_energy": "dftopt.minimization.unconstrained",
     "free_energy_parameters": "dftopt.minimization.unconstrained",
     "Result": "dftopt.minimization.result",
+    "stability": "dftopt.minimization.stability",
     "bands": "dftopt.properties.bands",
     "eigenvalues_at": "dftopt.properties.bands",
     "dos": "dftopt.properties.dos",
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from dftopt.errors import DFTOptWarning, InputError, NotConverged
     from dftopt.minimization.ground_state import minimize
     from dftopt.minimization.result import Result
+    from dftopt.minimization.stability import stability
     from dftopt.minimization.unconstrained import free_energy, free_energy_parameters
     from dftopt.precision import enable_compilation_cache
     from dftopt.properties.bands import bands, eigenvalues_at

@@ -45,7 +45,7 @@ def check_atoms(
     _check_occupancy(atoms)
     if needs_cell:
         _check_volume(atoms)
-    _check_periodic(atoms, periodic)
+    check_periodic(atoms, periodic)
     _check_distances(atoms, np.full(3, True) if needs_cell else np.array(periodic, dtype=bool), force)
 
 
@@ -104,13 +104,19 @@ def _check_volume(atoms) -> None:
     )
 
 
-def _check_periodic(atoms, periodic) -> None:
+def check_periodic(atoms: Atoms, periodic: Sequence[bool]) -> None:
+    """Refuse atoms that are not periodic along an axis along which the method repeats them.
+
+    Raises:
+        InputError: names the axes and what to do.
+    """
     missing = [name for name, needed, has in zip("abc", periodic, atoms.pbc, strict=True) if needed and not has]
     if missing:
         raise InputError(
             f"the structure is not periodic along {_listed(missing)} (atoms.pbc = {atoms.pbc.tolist()}), but plane "
             "waves repeat it. Set atoms.pbc = True, and for a molecule or a slab add vacuum first with "
-            "atoms.center(vacuum=5.0), in angstrom, along the axes that should not be periodic."
+            "atoms.center(vacuum=5.0), in angstrom, along the axes that should not be periodic. Or use coulomb = '0d' "
+            "(molecules) or '2d' (slabs), where copies are not felt."
         )
 
 
@@ -241,6 +247,18 @@ def check_positive(name: str, value, unit: str = "", remedy: str = "", allow_zer
         return number
     kind = "a finite number, zero or positive" if allow_zero else "a finite positive number"
     raise InputError(f"{name} = {value!r} has to be {kind}{f', in {unit}' if unit else ''}. {remedy}".rstrip())
+
+
+def check_finite(name: str, value, unit: str = "") -> float:
+    """A finite number as a float.
+
+    Raises:
+        InputError: text, a truth value, NaN, infinity or an array.
+    """
+    number = _real(value)
+    if number is None or not np.isfinite(number):
+        raise InputError(f"{name} = {value!r} has to be a finite number{f', in {unit}' if unit else ''}.")
+    return number
 
 
 def _real(value) -> float | None:

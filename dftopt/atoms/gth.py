@@ -58,6 +58,16 @@ class GTH:
         return sum(self.electrons)
 
     @property
+    def given(self) -> str:
+        """What names it in an input."""
+        return self.name
+
+    @property
+    def identity(self) -> str:
+        """Equal for equal potentials only."""
+        return self.name
+
+    @property
     def layout(self) -> tuple[tuple[int, int], ...]:
         """The static part: (l, number of projectors) of each channel."""
         return tuple((c.l, c.n) for c in self.channels)

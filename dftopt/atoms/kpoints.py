@@ -99,6 +99,34 @@ def mesh(size, shift, symmetry: Symmetry, reduce: bool = True, time_reversal: bo
     return KPoints(k[points], counts / len(k), symmetry.subset(kept), size, shift, len(k))
 
 
+def unfold(points: KPoints) -> np.ndarray:
+    """For every point of the full mesh the index of the equivalent one that was kept.
+
+    Args:
+        points: from `mesh`, time reversal included.
+
+    Returns:
+        (n1, n2, n3) indices; the full mesh is k = (i + shift) / size.
+
+    Raises:
+        InputError: explicit points, which are no mesh.
+    """
+    if points.size is None or points.shift is None:
+        raise InputError(f"the k points are a list of {len(points)} explicit ones, but this needs a mesh (n1, n2, n3).")
+    n, s = np.array(points.size), np.array(points.shift)
+    steps = np.stack(np.meshgrid(*map(np.arange, points.size), indexing="ij"), axis=-1).reshape(-1, 3)
+    first = np.arange(len(steps))
+    if len(points) < len(steps):
+        for rotation in np.unique(points.symmetry.rotations, axis=0):
+            for sign in (1, -1):
+                image = _images(sign * rotation, steps, n, s)
+                first = first if image is None else np.minimum(first, image)
+    kept, index = np.unique(first, return_inverse=True)
+    if len(kept) != len(points):
+        raise InputError(f"the mesh {points.size} has {len(kept)} stars, but {len(points)} points were kept.")
+    return index.reshape(points.size)
+
+
 def _images(rotation, steps, n, s) -> np.ndarray | None:
     """Index of k W for every point of the mesh, or None where the mesh is not mapped onto itself.
 

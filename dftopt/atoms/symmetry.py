@@ -12,6 +12,7 @@ import spglib
 from scipy.spatial import cKDTree
 
 from dftopt.errors import InputError
+from dftopt.units import BOHR_IN_ANGSTROM
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +106,101 @@ def find_symmetry(cell, frac, numbers, moments=None, symprec: float = 1e-5) -> S
     if closed is None:
         return no_symmetry(len(frac))
     return Symmetry(rotations, closed, permutations, f"{dataset.international} ({dataset.number})")
+
+
+NEARLY = tuple(1e-2 / 10 ** (i / 2) for i in range(7))  # angstrom, from 1e-2 down to 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class NearSymmetry:
+    """A larger group than that of a crystal, which the crystal misses narrowly, and the nearest crystal that has it.
+
+    Attributes:
+        symmetry: the group that is missed.
+        has: name of the group of the crystal as it is, `order` its number of operations.
+        displacement: largest distance of an atom from its exact place, angstrom.
+        stretch: largest change of a cell vector, angstrom.
+        cell: (3, 3) exact cell in the orientation of the given one, in its unit.
+        frac: (atoms, 3) exact fractional positions.
+    """
+
+    symmetry: Symmetry
+    has: str
+    order: int
+    displacement: float
+    stretch: float
+    cell: np.ndarray
+    frac: np.ndarray
+
+    def __str__(self) -> str:
+        return (
+            f"the structure has {self.has} with {self.order} operations, and misses {self.symmetry.international} with "
+            f"{len(self.symmetry)} by {self.displacement:.1e} angstrom (atoms) and {self.stretch:.1e} angstrom (cell vectors)"
+        )
+
+
+def near_symmetry(cell, frac, numbers, moments=None, found: Symmetry | None = None, keep=None) -> NearSymmetry | None:
+    """Larger space group that a crystal would have if atoms and cell moved by at most 1e-2 angstrom.
+
+    Rounded coordinates of a file, or a relaxation that stopped early, cost symmetry and thereby time without meaning
+    it. Structures displaced on purpose by more are left alone.
+
+    Args:
+        cell: (3, 3) rows a_i, bohr.
+        frac: (atoms, 3) fractional positions.
+        numbers: (atoms,) atomic numbers.
+        moments: (atoms,) initial magnetic moments, bohr magnetons.
+        found: the group as `find_symmetry` gives it, if it is known.
+        keep: function of the rotations (n, 3, 3) that says which of them may be used, by default all.
+
+    Returns:
+        The largest such group with its exact crystal, in bohr; None where there is none.
+    """
+    cell, frac = np.asarray(cell, dtype=float), np.asarray(frac, dtype=float).reshape(-1, 3)
+    used = (lambda s: s) if keep is None else (lambda s: s.subset(keep(s.rotations)))
+    found = used(find_symmetry(cell, frac, numbers, moments)) if found is None else found
+    for tolerance in NEARLY:
+        larger = used(find_symmetry(cell, frac, numbers, moments, tolerance / BOHR_IN_ANGSTROM))
+        if len(larger) <= len(found):
+            if len(larger) > 1 or len(found) == 1:
+                return None  # what is not there at this tolerance is not there at a smaller one
+            continue  # spglib gave up
+        exact_cell, exact = symmetrized(cell, frac, larger)
+        moved = np.linalg.norm((exact - frac) @ cell, axis=1).max() * BOHR_IN_ANGSTROM
+        stretch = np.linalg.norm(exact_cell - cell, axis=1).max() * BOHR_IN_ANGSTROM
+        if max(moved, stretch) > NEARLY[0]:
+            continue
+        if len(used(find_symmetry(exact_cell, exact, numbers, moments))) == len(larger):
+            return NearSymmetry(larger, found.international, len(found), moved, stretch, exact_cell, exact)
+    return None
+
+
+def symmetrized(cell, frac, symmetry: Symmetry) -> tuple[np.ndarray, np.ndarray]:
+    r"""The nearest crystal that has a group exactly.
+
+    The metric $M = \langle W^T A A^T W \rangle$ of the exact cell is the average over the group of that of the given one A
+    (rows); of the cells with this metric, $A (A^{-1} M A^{-T})^{1/2}$ is not turned against it. Positions are averages of
+    the images $W x + t$ that fall on each atom.
+
+    Args:
+        cell: (3, 3) rows a_i, any unit.
+        frac: (atoms, 3) fractional positions.
+        symmetry: the group, which the crystal has up to a tolerance.
+
+    Returns:
+        Cell in the same unit, and fractional positions.
+    """
+    cell, frac = np.asarray(cell, dtype=float), np.asarray(frac, dtype=float)
+    W = symmetry.rotations
+    metric = np.mean(np.swapaxes(W, 1, 2) @ (cell @ cell.T) @ W, axis=0)
+    inverse = np.linalg.inv(cell)
+    squares, axes = np.linalg.eigh(inverse @ metric @ inverse.T)
+    images = np.einsum("sij,aj->sai", W, frac) + symmetry.translations[:, None]
+    total = np.zeros_like(frac)
+    for image, permutation in zip(images, symmetry.permutations, strict=True):
+        there = frac[permutation]
+        total[permutation] += image - np.round(image - there)
+    return cell @ (axes * np.sqrt(squares)) @ axes.T, total / len(symmetry)
 
 
 def _species(numbers, moments) -> np.ndarray:

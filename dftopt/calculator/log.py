@@ -9,10 +9,12 @@ import numpy as np
 
 from dftopt import __version__
 from dftopt.calculator.setup import Setup, forecast
+from dftopt.energy.notes import notes
 from dftopt.errors import InputError
 from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV, HARTREE_PER_BOHR3_IN_GPA
 
-COMPONENTS = ("kinetic", "local", "nonlocal_", "hartree", "xc", "ewald", "entropy")
+COMPONENTS = ("kinetic", "local", "nonlocal_", "hartree", "xc", "ewald", "dispersion", "dipole", "entropy")
+OPTIONAL = ("dispersion", "dipole")  # not printed where they are zero
 TOTALS = {"total": "E", "free": "A = E - TS", "zero": "E(T -> 0)"}
 SHOWN = 8  # rows of long lists
 
@@ -85,6 +87,7 @@ def header(setup: Setup) -> str:
         _kpoints(setup.basis.kpoints),
         _potentials(setup.model),
         _plane_waves(setup.basis),
+        [f"note            {note}" for note in notes(setup.model, setup.basis)],
         _options(setup),
         [f"chosen: {note}" for note in setup.notes],
     ]
@@ -111,7 +114,14 @@ def _symmetry(basis) -> list[str]:
     lines = [f"symmetry        {found.international}, {len(found)} operations"]
     if len(kept) < len(found):
         lines.append(f"                {len(kept)} of them map the k points onto themselves; only these are used")
-    return lines
+    near = basis.near_symmetry
+    if near is None:
+        return lines
+    lines += [f"                {near};", "                the exact structure (angstrom, and fractional positions):"]
+    row = lambda values: " ".join(f"{x:14.9f}" for x in values)
+    lines += [f"  {name} {row(v * BOHR_IN_ANGSTROM)}" for name, v in zip("abc", near.cell, strict=True)]
+    symbols = basis.model.structure.symbols
+    return lines + [f"  {i:4d} {e:2s} {row(x)}" for i, (e, x) in enumerate(zip(symbols, near.frac, strict=True))]
 
 
 def _kpoints(points) -> list[str]:
@@ -137,8 +147,11 @@ def _potentials(model) -> list[str]:
     for element, potential in model.potentials.items():
         shells = ", ".join(f"{n} of l = {l}" for l, n in potential.layout) or "none"
         lines.append(
-            f"potential       {element}: {potential.name}, {potential.charge} valence electrons, projectors: {shells}"
+            f"potential       {element}: {potential.identity}, {potential.charge:g} valence electrons, projectors: {shells}"
         )
+        if getattr(potential, "core", None) is not None:
+            lines.append("                with core correction")
+    lines += [f"warning         {note}" for note in model.notes]
     return lines
 
 
@@ -193,6 +206,8 @@ def _energies(energies) -> list[str]:
     lines = ["energy                        Ha                   eV"]
     for name in COMPONENTS:
         value = float(getattr(energies, name))
+        if name in OPTIONAL and value == 0:
+            continue
         label = "-TS" if name == "entropy" else name.rstrip("_")
         lines.append(f"  {label:12s} {value:18.10f} {value * HARTREE_IN_EV:20.8f}")
     for name, label in TOTALS.items():
@@ -210,12 +225,25 @@ def _at(k) -> str:
 
 
 def _levels(result) -> list[str]:
-    lines = [f"Fermi level     {_level(result.fermi_level)}"]
+    levels = result.fermi_levels
+    lines = [f"Fermi level     {_level(levels[0])}"]
+    if len(levels) == 2:
+        lines = [f"Fermi levels    up {_level(levels[0])}, down {_level(levels[1])}"]
+    if result.model.nspin == 2:
+        lines.append(
+            f"magnetization   {result.magnetization:.6f} bohr magnetons, absolute {result.absolute_magnetization:.6f}"
+        )
+    for s in result.starts:
+        moments = ", ".join(f"{m:g}" for m in s.moments[:SHOWN])
+        lines.append(f"  start {moments}: A = {s.free:.8f} Ha, magnetization {s.magnetization:.4f}, {s.verdict}")
     gap = result.gap
     if not gap.indirect > 0:
         return [*lines, "gap             none on these k points"] if gap.indirect == 0 else lines
-    filled = round(result.model.n_electrons / 2)
-    top = float(result.eigenvalues[..., filled - 1].max())
+    top = max(
+        float(e[:, n - 1].max())
+        for e, f in zip(result.eigenvalues, result.occupations, strict=True)
+        if (n := round(float(result.weights @ f.sum(axis=1))))
+    )
     kind = "direct" if gap.k_valence == gap.k_conduction else "indirect"
     return [
         *lines,
@@ -238,6 +266,8 @@ def _forces(result, forces) -> list[str]:
         lines.append(f"  {i:4d} {symbol:2s}   " + " ".join(f"{x + 0.0:12.6f}" for x in np.round(f, 9)))
     worst = int(sizes.argmax())
     lines.append(f"  largest {sizes[worst] * unit:.3e} eV/angstrom = {sizes[worst]:.3e} Ha/bohr, on atom {worst}")
+    total = float(np.linalg.norm(result.force_sum))
+    lines.append(f"  sum before its removal {total * unit:.1e} eV/angstrom = {total:.1e} Ha/bohr (error of the grid)")
     return lines
 
 
@@ -256,6 +286,7 @@ def _numerics(result) -> list[str]:
         lines.append(f"diagonality     max |(f_i - f_j) H_ij| = {result.diagonality:.1e} Ha at the minimum")
     return [
         *lines,
+        f"charge          {result.charge_integral:.10f} electrons on the grid",
         f"residual        {s['residual']:.1e} Ha of filled bands",
         f"work            {s['iterations']} iterations, {s['evaluations']} evaluations, {s['ffts']} FFTs, "
         f"{s['peak_memory_MiB']:.0f} MiB at most",

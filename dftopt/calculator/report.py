@@ -35,13 +35,21 @@ def to_dict(result, forces=None, stress=None, input: Mapping[str, Any] | None = 
             "forces_hartree_per_bohr": forces,
             "stress_hartree_per_bohr3": stress,
             "fermi_level_hartree": result.fermi_level,
+            "fermi_levels_hartree": result.fermi_levels,
             "gap_hartree": {"indirect": gap.indirect, "direct": gap.direct},
             "eigenvalues": result.eigenvalues,
             "occupations": result.occupations,
             "kpoints": result.kpoints,
             "weights": result.weights,
             "magnetization": result.magnetization,
+            "absolute_magnetization": result.absolute_magnetization,
+            "starts": [vars(s) for s in result.starts],
+            "charge_integral_electrons": result.charge_integral,
+            "force_sum_hartree_per_bohr": None if forces is None else result.force_sum,
+            "residual_hartree": result.stats["residual"],
             "diagonality_hartree": result.diagonality,
+            "potentials": {e: p.identity for e, p in result.model.potentials.items()},
+            "notes": result.notes,
             "stats": dict(result.stats),
             "input": input,
             "version": __version__,
@@ -58,6 +66,8 @@ def complete_input(atoms: Atoms, parameters: Mapping[str, Any]) -> dict[str, Any
         "positions": atoms.positions,
         "pbc": atoms.pbc,
     }
+    if atoms.has("initial_magmoms"):
+        structure["magmoms"] = atoms.get_initial_magnetic_moments()
     return plain({**kept, "structure": structure})
 
 

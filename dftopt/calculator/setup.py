@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from dftopt.atoms import checks, gth, kpoints
+from dftopt.atoms import checks, kpoints
+from dftopt.atoms.cutoff import estimated_cutoff
+from dftopt.atoms.vacuum import find_vacuum
 from dftopt.bases.planewaves import PlaneWaves
 from dftopt.energy.model import Model
 from dftopt.errors import InputError
@@ -19,14 +21,19 @@ SPACING = 0.2  # 1/angstrom, with 2 pi in the reciprocal vectors
 WIDTH = 0.1  # eV
 DEFAULTS: dict[str, Any] = {
     "mode": "pw",
-    "xc": "PBE",
+    "xc": None,  # what the files of the potentials name, else PBE
     "ecut": None,  # eV; None: estimated from the potentials
     "kpts": {"spacing": SPACING},
     "weights": None,  # of explicit k points
     "occupations": {"name": "fermi-dirac", "width": WIDTH},
     "nbands": None,
-    "spinpol": None,  # None: on when magnetic moments are given
+    "spinpol": None,  # None: on when magnetic moments are given, or the number of electrons is odd
+    "magnetization": None,  # bohr magnetons; None: free
+    "starts": None,  # sets of starting moments to try
     "charge": 0,
+    "coulomb": "periodic",
+    "dipole_correction": False,
+    "dispersion": None,
     "symmetry": True,
     "pseudopotentials": None,
     "fft": None,
@@ -91,15 +98,18 @@ def build(
     check_keys(parameters)
     p = {**DEFAULTS, **parameters}
     notes: list[str] = []
-    _refuse_unavailable(atoms, p)
-    model = Model(
-        atoms, xc=p["xc"], pseudopotentials=p["pseudopotentials"], charge=p["charge"], force=_truth("force", p["force"])
-    )
-    checks.check_atoms(model.atoms, force=model.force)
+    _refuse_unavailable(p)
+    model = _model(atoms, p, notes)
+    p["spinpol"] = model.spinpol
+    p["xc"] = model.functional.name
+    checks.check_atoms(model.atoms, periodic=(False, False, False), needs_cell=True, force=model.force)
     ecut = _cutoff(model, p["ecut"], notes)
-    points, shift = _kpts(model, p["kpts"], notes if "kpts" not in parameters else [])
+    dipole = _truth("dipole_correction", p["dipole_correction"])
+    isolated = find_vacuum(model.structure, p["coulomb"], dipole, atoms.pbc, model.charge, model.force).isolated
+    points, shift = _kpts(model, p["kpts"], notes if "kpts" not in parameters else [], isolated)
     basis = PlaneWaves(
         model, ecut=ecut, kpts=points, shift=shift, symmetry=_truth("symmetry", p["symmetry"]), weights=p["weights"], fft=p["fft"],
+        coulomb=p["coulomb"], dipole_correction=dipole,
         like=like(model.structure, ecut) if like else None, room=room,
     )  # fmt: skip
     temperature, smearing = _occupations(p["occupations"], notes if "occupations" not in parameters else [])
@@ -115,34 +125,39 @@ def build(
         "tol": tol / HARTREE_IN_EV,
         "maxiter": _whole("maxiter", p["maxiter"]),
         "seed": _whole("seed", p["seed"], least=0),
+        "magnetization": p["magnetization"],
+        "starts": p["starts"],
     }
     _refuse_too_large(model, basis, p["nbands"])
-    check_options(
-        model, basis, magnetization=None, orthonormalization="cholesky", starts=None, checkpoint=None, **options
-    )
+    check_options(model, basis, orthonormalization="cholesky", checkpoint=None, **options)
     p["ecut"] = ecut * HARTREE_IN_EV
-    p["spinpol"] = False
     if basis.kpoints.size is not None:
         p["kpts"] = {"size": basis.kpoints.size, "shift": basis.kpoints.shift}
     return Setup(model, basis, options, notes, p)
 
 
-def _refuse_unavailable(atoms, p) -> None:
+def _refuse_unavailable(p) -> None:
     if p["mode"] == "gaussian":
         raise InputError("mode = 'gaussian' is not available yet: only plane waves, mode = 'pw', on periodic cells.")
     if p["mode"] != "pw":
         raise InputError(f"mode = {p['mode']!r} is unknown: {checks.nearest(str(p['mode']), ('pw', 'gaussian'))}")
     if p["spinpol"] not in (None, True, False):
         raise InputError(f"spinpol = {p['spinpol']!r} has to be true or false.")
-    if p["spinpol"]:
-        raise InputError("spinpol = True is not available yet: only unpolarized calculations. Leave spinpol out.")
-    if p["spinpol"] is None and isinstance(atoms, Atoms) and np.any(atoms.get_initial_magnetic_moments() != 0):
-        raise InputError(
-            "the atoms have magnetic moments, but spin polarization is not available yet. Remove the moments, or set "
-            "spinpol = False to ignore them."
+
+
+def _model(atoms, p, notes: list[str]) -> Model:
+    """The model; spin is on where asked for, where there are moments, and where the number of electrons is odd."""
+    wanted = p["spinpol"]
+    if wanted is None:
+        wanted = isinstance(atoms, Atoms) and bool(np.any(atoms.get_initial_magnetic_moments() != 0))
+    given = {k: p[k] for k in ("xc", "pseudopotentials", "charge", "dispersion")}
+    model = Model(atoms, spinpol=wanted, force=_truth("force", p["force"]), **given)
+    if p["spinpol"] is None and not wanted and model.n_electrons % 2 == 1:
+        notes.append(
+            "spinpol = true: the number of electrons is odd (spinpol = false is faster where nothing is magnetic)"
         )
-    if p["charge"] != 0:
-        raise InputError(f"charge = {p['charge']!r} is not available yet: only neutral cells. Leave charge at 0.")
+        model = Model(atoms, spinpol=True, force=model.force, **given)
+    return model
 
 
 def _truth(name: str, value) -> bool:
@@ -162,17 +177,17 @@ def _cutoff(model: Model, ecut, notes: list[str]) -> float:
     """Hartree."""
     if ecut is not None:
         return checks.check_positive("ecut", ecut, "eV", "Typical values are 300 to 1500 eV.") / HARTREE_IN_EV
-    element, potential = max(model.potentials.items(), key=lambda item: gth.estimated_cutoff(item[1]))
-    hartree = gth.estimated_cutoff(potential)
+    element, potential = max(model.potentials.items(), key=lambda item: estimated_cutoff(item[1]))
+    hartree = estimated_cutoff(potential)
     notes.append(
-        f"cutoff {hartree:g} Ha ({hartree * HARTREE_IN_EV:.0f} eV), estimated from the width of {potential.name} of {element}: "
+        f"cutoff {hartree:g} Ha ({hartree * HARTREE_IN_EV:.0f} eV), estimated from {potential.name} of {element}: "
         "check its convergence"
     )  # fmt: skip
     return hartree
 
 
-def _kpts(model: Model, kpts, notes: list[str]):
-    """Points or mesh size, and the shift in mesh steps."""
+def _kpts(model: Model, kpts, notes: list[str], isolated=(False, False, False)):
+    """Points or mesh size, and the shift in mesh steps; one point along axes without copies where a density is given."""
     if not isinstance(kpts, Mapping):
         return kpts, (0, 0, 0)
     check_keys(kpts, KPTS_KEYS, " of kpts")
@@ -188,16 +203,22 @@ def _kpts(model: Model, kpts, notes: list[str]):
         size = kpoints.size_from_density(cell, kpts["density"])
     else:
         spacing = checks.check_positive("kpts spacing", kpts["spacing"], "1/angstrom")
-        size = kpoints.size_from_spacing(cell, spacing * BOHR_IN_ANGSTROM)
+        size = _one(kpoints.size_from_spacing(cell, spacing * BOHR_IN_ANGSTROM), isolated)
         notes.append(
             f"k mesh {size[0]}x{size[1]}x{size[2]}, Gamma-centred, of {spacing:g} 1/angstrom spacing: check its convergence"
         )
     if kpts.get("even"):
         size = tuple(n + n % 2 for n in size)  # type: ignore[assignment]
+    if "size" not in kpts:
+        size = _one(size, isolated)
     if "shift" in kpts:
         return size, kpoints.check_shift(kpts["shift"])
     gamma = kpts.get("gamma")
     return size, (0, 0, 0) if gamma is None or _truth("kpts gamma", gamma) else (0.5, 0.5, 0.5)
+
+
+def _one(size, isolated) -> tuple[int, int, int]:
+    return tuple(1 if alone else n for n, alone in zip(size, isolated, strict=True))  # type: ignore[return-value]
 
 
 def _occupations(occupations, notes: list[str]) -> tuple[float, str]:

@@ -13,7 +13,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from dftopt.bases.transforms import density_of_bands, over_bands, to_grid
+from dftopt.energy.coulomb import dipole_energy
 from dftopt.energy.exchange_correlation import exchange_correlation
+from dftopt.energy.fields import fields
 from dftopt.energy.hartree import hartree
 from dftopt.energy.kinetic import kinetic
 from dftopt.energy.local import local
@@ -28,6 +30,7 @@ class Energies:
 
     Attributes:
         kinetic, local, nonlocal_, hartree, xc, ewald: the terms; `local` holds the constant G = 0 part.
+        dispersion, dipole: D3 correction, and that of a slab's dipole; zero unless asked for.
         entropy: -T S.
         extrapolation: c in zero = A + c T S, see `zero`.
     """
@@ -40,11 +43,14 @@ class Energies:
     ewald: Array
     entropy: Array
     extrapolation: Array
+    dispersion: Array | float = 0.0
+    dipole: Array | float = 0.0
 
     @property
     def total(self):
         """Internal energy E."""
-        return self.kinetic + self.local + self.nonlocal_ + self.hartree + self.xc + self.ewald
+        ions = self.ewald + self.dispersion
+        return self.kinetic + self.local + self.nonlocal_ + self.hartree + self.xc + self.dipole + ions
 
     @property
     def free(self):
@@ -69,28 +75,31 @@ def orbital_terms(psi: Complex[Array, "s k b npw"], f: Float[Array, "s k b"], or
         block: bands transformed at once.
 
     Returns:
-        $\sum f |\psi(r)|^2$ (s, n1, n2, n3), not yet divided by the volume; kinetic and nonlocal expectation values
-        (s, k, b), hartree.
+        $\sum f |\psi(r)|^2$ (s, n1, n2, n3), not yet divided by the volume; for meta-GGAs stacked with
+        $\frac12 \sum f |\nabla\psi(r)|^2$ (s, 2, n1, n2, n3); kinetic and nonlocal expectation values (s, k, b), hartree.
     """
-    ns, nk, nb, _ = psi.shape
+    _, nk, nb, _ = psi.shape
 
     def one_k(p, w, i):
-        rho = density_of_bands(p, w, orbitals.to_box[i], orbitals.waves, block)
-        return rho, kinetic(p, orbitals.half_q2[i]), nonlocal_(p, orbitals.projectors[i], orbitals.coupling)
+        squares = lambda x: density_of_bands(x, w, orbitals.to_box[i], orbitals.waves, block)
+        fields = squares(p)
+        if orbitals.q is not None:
+            tau = 0.5 * sum(squares(p * orbitals.q[i, :, a]) for a in range(3))
+            fields = jnp.stack([fields, tau])
+        return fields, kinetic(p, orbitals.half_q2[i]), nonlocal_(p, orbitals.projectors[i], orbitals.coupling)
 
     @jax.checkpoint
     def one_block(rho, x):
         parts, e_kin, e_nl = jax.vmap(one_k)(*x)
         return rho + jnp.sum(parts, axis=0), (e_kin, e_nl)
 
-    grid = jnp.zeros(tuple(w.shape[1] for w in orbitals.waves))
-    out = [jax.lax.scan(one_block, grid, k_blocks((psi[s], f[s], jnp.arange(nk)), nb, block)) for s in range(ns)]
-    flat = lambda x: x.reshape(-1, nb)[:nk]
-    return (
-        jnp.stack([rho for rho, _ in out]),
-        jnp.stack([flat(e_kin) for _, (e_kin, _) in out]),
-        jnp.stack([flat(e_nl) for _, (_, e_nl) in out]),
-    )
+    grid = jnp.zeros((() if orbitals.q is None else (2,)) + tuple(w.shape[1] for w in orbitals.waves))
+
+    def at_spin(x):  # one spin after the other: two loops at once would only compete for the cache
+        summed, (e_kin, e_nl) = jax.lax.scan(one_block, grid, k_blocks((*x, jnp.arange(nk)), nb, block))
+        return summed, e_kin.reshape(-1, nb)[:nk], e_nl.reshape(-1, nb)[:nk]
+
+    return jax.lax.map(at_spin, (psi, f))
 
 
 def k_blocks(arrays, nb: int, block: int):
@@ -106,71 +115,59 @@ def k_blocks(arrays, nb: int, block: int):
 
 
 def apply_hamiltonian(
-    psi: Complex[Array, "s k b npw"], potential: Float[Array, "s n1 n2 n3"], orbitals: Orbitals, block: int
+    psi: Complex[Array, "s k b npw"], potential: Float[Array, "s *fields"], orbitals: Orbitals, block: int
 ):
     r"""$H\psi$, half the gradient of $\sum_i \langle\psi_i|H|\psi_i\rangle$ at fixed potential (no physics of its own).
 
     Args:
         psi: orbitals.
-        potential: derivative of the energy in $\sum |\psi(r)|^2$ of the grid points, see `potential_energy`.
+        potential: derivative of the energy in $\sum |\psi(r)|^2$ of the grid points (for meta-GGAs also in the kinetic
+            energy density), see `potential_energy`.
         orbitals: k-dependent arrays.
         block: bands transformed at once.
     """
-    ns, nk, nb, _ = psi.shape
+    _, nk, nb, _ = psi.shape
 
-    def at_spin(p, v):
+    def at_spin(x):
+        p, v = x
         one = lambda _, x: (None, jax.vmap(lambda y, i: h_psi(y, v, orbitals, i, block))(*x))
         return jax.lax.scan(one, None, k_blocks((p, jnp.arange(nk)), nb, block))[1].reshape(-1, *p.shape[1:])[:nk]
 
-    return jnp.stack([at_spin(psi[s], potential[s]) for s in range(ns)])
+    return jax.lax.map(at_spin, (psi, potential))
 
 
-def h_psi(psi: Complex[Array, "b npw"], potential: Float[Array, "n1 n2 n3"], orbitals: Orbitals, i, block: int):
+def h_psi(psi: Complex[Array, "b npw"], potential: Float[Array, "*fields"], orbitals: Orbitals, i, block: int):
     """`apply_hamiltonian` at one k point (index i) and one spin."""
 
-    def band_energy(p):
+    def average(v, p):
         r = to_grid(p, orbitals.to_box[i], orbitals.waves)
-        return (
-            jnp.sum(kinetic(p, orbitals.half_q2[i]))
-            + jnp.sum(nonlocal_(p, orbitals.projectors[i], orbitals.coupling))
-            + jnp.sum(potential * (r.real**2 + r.imag**2))
-        )
+        return jnp.sum(v * (r.real**2 + r.imag**2))
+
+    def band_energy(p):
+        energy = jnp.sum(kinetic(p, orbitals.half_q2[i]))
+        energy += jnp.sum(nonlocal_(p, orbitals.projectors[i], orbitals.coupling))
+        if orbitals.q is None:
+            return energy + average(potential, p)
+        v_tau = 0.5 * potential[1]
+        return energy + average(potential[0], p) + sum(average(v_tau, p * orbitals.q[i, :, a]) for a in range(3))
 
     # JAX's gradient of a real function of z = x + iy is d/dx - i d/dy = 2 conj(H z)
     return over_bands(lambda p: 0.5 * jax.grad(band_energy)(p).conj(), psi, block)
 
 
-def density(summed: Float[Array, "s n1 n2 n3"], prepared: Prepared) -> tuple[Array, Array]:
-    r"""Density on the grid and its Fourier coefficients, averaged over the space group.
-
-    Args:
-        summed: $\sum f |\psi(r)|^2$ from `orbital_terms`.
-        prepared: the prepared arrays.
-
-    Returns:
-        rho (s, n1, n2, n3) and rho_G (s, n1, n2, n3 // 2 + 1), bohr^-3.
-    """
-    n = prepared.fft[0] * prepared.fft[1] * prepared.fft[2]
-    rho = summed / prepared.volume
-    rho_G = jnp.fft.rfftn(rho, axes=(1, 2, 3)) / n
-    if prepared.symmetrizer is not None:
-        rho_G = jax.vmap(prepared.symmetrizer)(rho_G)
-        rho = jnp.fft.irfftn(rho_G, s=prepared.fft, axes=(1, 2, 3)) * n
-    return rho, rho_G
-
-
-def potential_energy(summed: Float[Array, "s n1 n2 n3"], prepared: Prepared):
-    """Energy of the density alone, E_loc + E_H + E_xc, and its three parts, hartree.
+def potential_energy(summed: Float[Array, "s *fields"], prepared: Prepared):
+    """Energy of the density (and kinetic energy density) alone, E_loc + E_H + E_xc (+ E_dip), and its four parts, hartree.
 
     Its gradient is the Kohn-Sham potential: zero on average but for exchange-correlation, so that eigenvalues have
     the zero of ABINIT and DFTK.
     """
-    rho, rho_G = density(summed, prepared)
-    total_G = jnp.sum(rho_G, axis=0)
+    seen = fields(summed, prepared)
+    total_G = jnp.sum(seen.rho_G, axis=0)
     parts = (
         local(total_G, prepared.v_local, prepared.multiplicity, prepared.volume),
         hartree(total_G, prepared.coulomb, prepared.multiplicity, prepared.volume),
-        exchange_correlation(rho, rho_G, prepared.G, prepared.volume, prepared.functional, prepared.xc),
+        exchange_correlation(seen.rho, seen.gradient, seen.tau, prepared.volume, prepared.functional, prepared.xc),
+        jnp.zeros(()) if prepared.dipole is None else dipole_energy(total_G, prepared.dipole, prepared.volume),
     )
     return sum(parts), parts
 
@@ -192,6 +189,8 @@ def assemble(e_kin, e_nl, parts, f, entropy, prepared: Prepared, extrapolation=0
         ewald=prepared.ewald,
         entropy=jnp.asarray(entropy, float),
         extrapolation=jnp.asarray(extrapolation, float),
+        dispersion=prepared.dispersion,
+        dipole=parts[3],
     )
 
 

@@ -1,15 +1,7 @@
-"""Hartree energy of a periodic density, and the Coulomb kernel."""
+"""Hartree energy of a density in a box."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
-
-
-def coulomb_kernel(G2: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""$v(G) = 4\pi/G^2$, hartree bohr^3 / e^2, and 0 at G = 0 (neutralizing background).
-
-    The same kernel serves the Hartree energy, the long-ranged part of the local potential and the Ewald sum.
-    """
-    return jnp.where(G2 > 0, 4 * jnp.pi / jnp.where(G2 > 0, G2, 1.0), 0.0)  # double where: finite gradient at G = 0
 
 
 def hartree(
@@ -18,9 +10,10 @@ def hartree(
     multiplicity: Float[Array, " h"],
     volume: Float[Array, ""],
 ) -> Float[Array, ""]:
-    r"""Electrostatic energy of a density with itself in a neutralizing background.
+    r"""Electrostatic energy of a density with itself.
 
-    $E_H = \frac{V}{2} \sum_G v(G) |\rho_G|^2$ with $\rho_G = V^{-1} \int \rho(r) e^{-iGr} dr$.
+    $E_H = \frac{V}{2} \sum_G v(G) |\rho_G|^2$ with $\rho_G = V^{-1} \int \rho(r) e^{-iGr} dr$. The periodic v is zero at
+    G = 0 (a neutralizing background); one that is cut is not, see `energy.coulomb`.
 
     Args:
         rho_G: Fourier coefficients of the density on the half grid of a real transform, bohr^-3.

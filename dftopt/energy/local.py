@@ -1,20 +1,24 @@
-"""Local part of GTH pseudopotentials."""
+"""Local part of pseudopotentials: GTH in closed form here, those from files in `tabulated`."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
-from dftopt.energy.hartree import coulomb_kernel
+from dftopt.energy import tabulated
+from dftopt.energy.coulomb import ion
 
 
-def form_factor(G2: Float[Array, "..."], p: dict) -> Float[Array, "..."]:
-    r"""Local potential of one ion in reciprocal space, times the volume; G = 0 without its (divergent) Coulomb part.
+def form_factor(G2: Float[Array, "..."], p: dict, kernel: Float[Array, "..."]) -> Float[Array, "..."]:
+    r"""Local potential of one ion in reciprocal space, times the volume.
 
     $v(G) = [-Z v_C(G) + \sqrt{8\pi^3} r^3 (C_1 + C_2(3-x^2) + C_3(15-10x^2+x^4) + C_4(105-105x^2+21x^4-x^6))]
-    e^{-x^2/2}$ with $x = G r_{loc}$; the value at G = 0 is set to zero, `alpha_z` holds it.
+    e^{-x^2/2}$ with $x = G r_{loc}$. At G = 0 it is whole where v_C is cut; where v_C is periodic (and zero there) it lacks
+    the finite part that $-Z v_C$ leaves when it diverges, see `alpha`.
 
     Args:
         G2: squared reciprocal vectors, bohr^-2.
-        p: `charge`, `rloc` (bohr), `cloc` (4,) (hartree) of the potential.
+        p: `charge`, `rloc` (bohr), `cloc` (4,) (hartree) of a GTH potential; or those of a tabulated one, see
+            `tabulated.form_factor`.
+        kernel: $v_C(G)$, see `energy.coulomb`.
 
     Returns:
         Hartree bohr^3.
@@ -22,11 +26,13 @@ def form_factor(G2: Float[Array, "..."], p: dict) -> Float[Array, "..."]:
     References:
         Goedecker, Teter, Hutter, Phys. Rev. B 54, 1703 (1996), equation 6.
     """
+    if "cloc" not in p:
+        return tabulated.form_factor(G2, p, kernel)
     c = p["cloc"]
     x2 = G2 * p["rloc"] ** 2
     polynomial = c[0] + c[1] * (3 - x2) + c[2] * (15 - 10 * x2 + x2**2) + c[3] * (105 - 105 * x2 + 21 * x2**2 - x2**3)
-    v = (-p["charge"] * coulomb_kernel(G2) + jnp.sqrt(8 * jnp.pi**3) * p["rloc"] ** 3 * polynomial) * jnp.exp(-x2 / 2)
-    return jnp.where(G2 > 0, v, 0.0)
+    short = jnp.sqrt(8 * jnp.pi**3) * p["rloc"] ** 3 * polynomial * jnp.exp(-x2 / 2)
+    return p["charge"] * ion(kernel, G2, p["rloc"]) + short
 
 
 def alpha(p: dict) -> Float[Array, ""]:
@@ -35,6 +41,8 @@ def alpha(p: dict) -> Float[Array, ""]:
     $\alpha = 2\pi Z r_{loc}^2 + \sqrt{8\pi^3} r_{loc}^3 (C_1 + 3C_2 + 15C_3 + 105C_4)$; the energy holds
     $N_{el} \sum_a \alpha_a / V$, the eigenvalues do not.
     """
+    if "cloc" not in p:
+        return tabulated.alpha(p)
     c = p["cloc"]
     return 2 * jnp.pi * p["charge"] * p["rloc"] ** 2 + jnp.sqrt(8 * jnp.pi**3) * p["rloc"] ** 3 * (
         c[0] + 3 * c[1] + 15 * c[2] + 105 * c[3]

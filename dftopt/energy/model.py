@@ -1,16 +1,21 @@
 """The physics of a calculation: atoms, functional, potentials. No discretization."""
 
-from collections.abc import Mapping
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 
 from dftopt import xc as _xc
-from dftopt.atoms import checks, gth
+from dftopt.atoms import checks
+from dftopt.atoms.gth import GTH
+from dftopt.atoms.potentials import choose
 from dftopt.atoms.structure import Structure, from_ase
-from dftopt.errors import InputError
+from dftopt.atoms.tabulated import Tabulated
+from dftopt.energy import dispersion
+from dftopt.errors import DFTOptWarning, InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,12 +24,16 @@ class Model:
 
     Args:
         atoms: ASE atoms (angstrom), periodic along all three cell vectors for plane waves.
-        xc: "LDA" (Slater + PW92), "PBE", "PBEsol", "none", or libxc names joined by "+"; default PBE.
-        pseudopotentials: per element the name of a GTH potential ("GTH-PADE-q4") or family ("GTH-PBE"), or one family
-            for all; default the family that fits the functional (GTH-PADE for LDA and "none", else GTH-PBE).
-        spinpol: collinear spin; not available in this version.
-        charge: total charge in units of e; only 0 in this version.
-        dispersion: only None in this version.
+        xc: "LDA" (Slater + PW92), "PBE", "PBEsol", "none", or libxc names joined by "+"; default
+            what the potentials' files name, else PBE.
+        pseudopotentials: per element the name of a GTH potential ("GTH-PADE-q4") or family ("GTH-PBE") or the path of a
+            norm-conserving UPF or psp8 file; or one family, or one folder with a file per element, for all; default the
+            GTH family that fits the functional (GTH-PADE for LDA and "none", else GTH-PBE).
+        spinpol: collinear spin; the initial magnetic moments of the atoms are where it starts (those of free atoms
+            where none is set).
+        charge: total charge in units of e. In a periodic cell a uniform background neutralizes it; with coulomb="0d"
+            there is none.
+        dispersion: None, or "d3bj": D3 with Becke-Johnson damping for a GGA or meta-GGA, by the package dftd3.
         force: let atoms pass that are closer than half the sum of their covalent radii.
 
     Raises:
@@ -33,7 +42,7 @@ class Model:
 
     atoms: Atoms
     xc: str | None = None
-    pseudopotentials: str | Mapping[str, str] | None = None
+    pseudopotentials: Any = None
     spinpol: bool = False
     charge: float = 0
     dispersion: str | None = None
@@ -46,18 +55,43 @@ class Model:
             )
         object.__setattr__(self, "atoms", self.atoms.copy())  # a later change of the caller's atoms must not reach us
         checks.check_atoms(self.atoms, periodic=(False, False, False), force=self.force)
-        if self.charge:
-            raise InputError(f"charge={self.charge} is not available yet: only neutral cells. Leave charge at 0.")
-        if self.dispersion is not None:
-            raise InputError(f"dispersion={self.dispersion!r} is not available yet. Leave it at None.")
-        if self.spinpol:
-            raise InputError("spinpol=True is not available yet: only unpolarized calculations. Leave it at False.")
         _ = self.functional, self.potentials
+        if self.notes:
+            warnings.warn("; ".join(self.notes) + ".", DFTOptWarning, stacklevel=3)
+        if self.dispersion is not None:
+            dispersion.check(self.dispersion, self.functional, self.atoms.numbers)
+        self._check_charge()
+        if self.spinpol:
+            checks.check_moments(self.atoms.get_initial_magnetic_moments(), self.n_electrons, len(self.atoms))
+
+    def _check_charge(self) -> None:
+        if isinstance(self.charge, bool) or not isinstance(self.charge, (int, float, np.number)):
+            raise InputError(f"charge = {self.charge!r} must be a number, in units of e: 1 takes one electron away.")
+        if not np.isfinite(self.charge) or self.n_electrons <= 0:
+            raise InputError(
+                f"charge = {self.charge!r} leaves {self.n_electrons:g} of the {self.n_electrons + self.charge:g} valence "
+                "electrons, at least part of one is needed. Lower it, or take potentials with more valence electrons."
+            )
 
     @cached_property
+    def _choice(self):
+        species = tuple(dict.fromkeys(self.atoms.get_chemical_symbols()))
+        return choose(self.pseudopotentials, species, self.xc)
+
+    @property
     def functional(self) -> _xc.Functional:
         """The exchange-correlation functional."""
-        return _xc.functional(self.xc if self.xc is not None else "PBE")
+        return self._choice[0]
+
+    @property
+    def potentials(self) -> dict[str, GTH | Tabulated]:
+        """Potential of each element."""
+        return self._choice[1]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is legal but worth knowing: potentials that were made for another functional."""
+        return self._choice[2]
 
     @cached_property
     def structure(self) -> Structure:
@@ -68,31 +102,6 @@ class Model:
     def nspin(self) -> int:
         """Number of spin channels of the density: 1, or 2 with spin polarization."""
         return 2 if self.spinpol else 1
-
-    @cached_property
-    def potentials(self) -> dict[str, gth.GTH]:
-        """GTH potential of each element."""
-        chosen = self.pseudopotentials
-        species = tuple(dict.fromkeys(self.atoms.get_chemical_symbols()))
-        if chosen is None:
-            chosen = gth.family_for(self.functional.terms)
-        if isinstance(chosen, str):
-            chosen = dict.fromkeys(species, chosen)
-        unknown = [e for e in chosen if e not in species]
-        if unknown:
-            raise InputError(
-                f"pseudopotentials names {unknown[0]!r}, which is not in the structure ({', '.join(species)})."
-            )
-        out = {}
-        for element in species:
-            name = str(chosen.get(element, gth.family_for(self.functional.terms)))
-            if name.lower().endswith((".upf", ".psp8")):
-                raise InputError(
-                    f"pseudopotentials[{element!r}] = {name!r}: UPF and psp8 files are not available yet; "
-                    f"name a GTH potential such as {gth.family_for(self.functional.terms)!r}."
-                )
-            out[element] = gth.load(element, name)
-        return out
 
     @cached_property
     def n_electrons(self) -> float:

@@ -1,9 +1,11 @@
-"""Nonlocal part of GTH pseudopotentials: separable projectors."""
+"""Nonlocal part of pseudopotentials: separable projectors."""
 
 from math import factorial, gamma, pi, sqrt
 
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
+
+from dftopt.energy.tabulated import interpolate
 
 
 def laguerre(n: int, a: float, x):
@@ -61,8 +63,11 @@ def species_projectors(layout, p: dict, q: Float[Array, "... 3"]) -> Complex[Arr
     """Projectors of one ion at the origin, (-i)^l p_il(|q|) Y_lm(q), in the order (channel, m, i)."""
     q2 = jnp.sum(q**2, axis=-1)
     rows = []
-    for (l, n), r in zip(layout, p["r"], strict=True):
-        parts = jnp.stack([radial(l, i + 1, q2, r) for i in range(n)])
+    for c, (l, n) in enumerate(layout):
+        if "projectors" in p:
+            parts = interpolate(p["projectors"][c], q2)
+        else:
+            parts = jnp.stack([radial(l, i + 1, q2, p["r"][c]) for i in range(n)])
         ylm = solid_harmonics(l, q)
         rows.append(((-1j) ** l * ylm[:, None] * parts[None]).reshape(-1, *q2.shape))
     return jnp.concatenate(rows) if rows else jnp.zeros((0, *q2.shape), complex)

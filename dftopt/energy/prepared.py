@@ -1,6 +1,6 @@
 """Continuous inputs turned into the arrays that a minimization needs, once, outside the loop; gradients pass through."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import jax
@@ -10,7 +10,9 @@ from jaxtyping import Array, Complex, Float, Int
 
 from dftopt.bases.sizes import padded
 from dftopt.energy import ewald, local, nonlocal_
-from dftopt.energy.hartree import coulomb_kernel
+from dftopt.energy.coulomb import Coulomb, DipoleCorrection, prepare_dipole
+from dftopt.energy.dispersion import Dispersion, dispersion, dispersion_of
+from dftopt.energy.tabulated import interpolate
 from dftopt.xc import Functional
 
 FAR = 1e4  # lattice steps: vectors this long add nothing to the sums of Ewald
@@ -29,6 +31,7 @@ class Orbitals:
         mask: 1 on plane waves, 0 on padding.
         projectors: nonlocal projectors with structure factor and V^(-1/2).
         coupling: their coupling matrix, hartree.
+        q: Cartesian k + G, bohr^-1, zero on padding; None unless the functional needs the kinetic energy density.
     """
 
     to_box: Int[Array, "k box"]
@@ -37,6 +40,7 @@ class Orbitals:
     mask: Float[Array, "k npw"]
     projectors: Complex[Array, "k projectors npw"]
     coupling: Float[Array, "projectors projectors"]
+    q: Float[Array, "k npw 3"] | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -75,14 +79,18 @@ class Prepared:
         weights: k-point weights, sum 1.
         volume: bohr^3.
         v_local: Fourier coefficients of the local potential on the half grid, hartree.
-        coulomb: 4 pi / G^2 on the half grid.
+        coulomb: interaction v(G) on the half grid, 4 pi / G^2 or cut, see `energy.coulomb`.
         multiplicity: 2 for planes that stand for G and -G, else 1.
         G: Cartesian reciprocal vectors of the half grid, bohr^-1; None for LDA.
         symmetrizer: average over the space group; None without symmetry.
         ewald: ion-ion energy, hartree.
-        alpha_z: N_el sum_a alpha_a / V, hartree.
+        alpha_z: N_el sum_a alpha_a / V, hartree; zero where the interaction is cut, `v_local` then holds it.
+        dispersion: D3 energy, hartree; zero without.
+        dipole: of the slab, to be corrected; None without.
+        core: Fourier coefficients of the density of the core correction, bohr^-3; None without.
         xc: parameters of the functional.
         n_electrons: electrons per cell.
+        filling: electrons per reservoir: the total, or those of each spin channel where the magnetization is fixed.
         functional, fft, nspin, band_block: static choices.
     """
 
@@ -96,8 +104,12 @@ class Prepared:
     symmetrizer: Symmetrizer | None
     ewald: Float[Array, ""]
     alpha_z: Float[Array, ""]
+    dispersion: Float[Array, ""]
+    dipole: DipoleCorrection | None
+    core: Complex[Array, "n1 n2 h"] | None
     xc: dict
     n_electrons: Float[Array, ""]
+    filling: Float[Array, " reservoirs"]
     functional: Functional = static()
     fft: tuple[int, int, int] = static()
     nspin: int = static()
@@ -114,7 +126,9 @@ def strained_cell(cell, strain):
     return cell @ (jnp.eye(3) + strain).T
 
 
-def prepare(model, basis, inputs: dict | None = None, band_block: int | None = None) -> Prepared:
+def prepare(
+    model, basis, inputs: dict | None = None, band_block: int | None = None, magnetization: float | None = None
+) -> Prepared:
     """Build a `Prepared` from a model and a basis.
 
     Args:
@@ -123,9 +137,13 @@ def prepare(model, basis, inputs: dict | None = None, band_block: int | None = N
         inputs: continuous inputs as `model.inputs()` gives them; may be traced. The G spheres stay those of the
             undeformed cell, so energies are smooth in the strain.
         band_block: bands transformed at once; default as many as fit a CPU's cache, all on an accelerator.
+        magnetization: N_up - N_down to hold fixed, bohr magnetons.
     """
     inputs = model.inputs() if inputs is None else inputs
-    return prepare_arrays(inputs, static_arrays(basis), key_of(model, basis, band_block))
+    prepared = prepare_arrays(inputs, static_arrays(basis), key_of(model, basis, band_block))
+    if magnetization is None:
+        return prepared
+    return replace(prepared, filling=0.5 * (prepared.n_electrons + magnetization * jnp.array([1.0, -1.0])))
 
 
 @dataclass(frozen=True)
@@ -139,6 +157,7 @@ class Key:
     species: tuple[str, ...]
     species_of: tuple[int, ...]
     band_block: int
+    dispersion: Dispersion | None = None
 
 
 def key_of(model, basis, band_block: int | None = None) -> Key:
@@ -148,13 +167,15 @@ def key_of(model, basis, band_block: int | None = None) -> Key:
     if band_block is None:
         n = basis.fft[0] * basis.fft[1] * basis.fft[2]
         band_block = max(1, int(5e6 / (16 * n))) if jax.default_backend() == "cpu" else 64
-    return Key(model.functional, basis.fft, model.nspin, layouts, s.species, s.species_of, band_block)
+    d = dispersion_of(model, basis.vacuum.repeated)
+    return Key(model.functional, basis.fft, model.nspin, layouts, s.species, s.species_of, band_block, d)
 
 
 def static_arrays(basis) -> dict:
     """Arrays that depend on the basis alone."""
     s = basis.model.structure
-    sums = ewald.ewald_sums(s.cell)
+    vacuum = basis.vacuum
+    sums = ewald.ewald_sums(s.cell, vacuum)
     to_box, waves, _ = basis.maps
     return {
         "cell": s.cell,
@@ -166,8 +187,12 @@ def static_arrays(basis) -> dict:
         "axes": tuple(a.astype(float) for a in basis.half_axes),
         "multiplicity": basis.multiplicity,
         "symmetrizer": _symmetrizer(basis),
-        "ewald": {"splitting": sums.splitting}
+        "ewald": {name: np.asarray(value, float) for name, value in vars(sums).items()}
         | {name: padded(x.astype(float), basis.rows(name, len(x)), FAR) for name, x in (("R", sums.R), ("G", sums.G))},
+        "shifts": vacuum.shifts.astype(float),
+        "coulomb": Coulomb(np.asarray(vacuum.radius), vacuum.coulomb, vacuum.axis),
+        "middle": vacuum.middle if vacuum.dipole else None,
+        "sphere": _sphere(basis) if has_core(basis.model) else None,
         "n_electrons": basis.model.n_electrons,
     }
 
@@ -183,6 +208,19 @@ def fractional_kG(k, spheres, npw: int) -> np.ndarray:
 def sphere_mask(spheres, npw: int) -> np.ndarray:
     """1 on plane waves, 0 on padding, (k, npw)."""
     return (np.arange(npw) < np.array([len(s) for s in spheres])[:, None]).astype(float)
+
+
+def has_core(model) -> bool:
+    """Whether a potential of the model has a core correction."""
+    return any("core" in p.parameters() for p in model.potentials.values())
+
+
+def _sphere(basis) -> np.ndarray:
+    """1 inside the sphere of the density, |G| <= 2 sqrt(2 ecut) of the undeformed cell, else 0, on the half grid."""
+    out = np.zeros((*basis.fft[:2], basis.fft[2] // 2 + 1))
+    G = basis.density_sphere[basis.density_sphere[:, 2] >= 0]
+    out[G[:, 0] % basis.fft[0], G[:, 1] % basis.fft[1], G[:, 2]] = 1.0
+    return out
 
 
 def _symmetrizer(basis) -> Symmetrizer | None:
@@ -218,31 +256,62 @@ def prepare_arrays(inputs, a, key: Key) -> Prepared:
     )  # (n1, n2, h, 3), Cartesian
     G2 = jnp.sum(G**2, axis=-1)
     atoms_of = [np.flatnonzero(np.array(key.species_of) == i) for i in range(len(ps))]
+    coulomb = a["coulomb"]
+    kernel = coulomb.kernel(G, cell)
     v_local = sum(
-        local.form_factor(G2, p) * local.structure_factors(frac[i], a["axes"])
+        local.form_factor(G2, p, kernel) * local.structure_factors(frac[i], a["axes"])
         for p, i in zip(ps, atoms_of, strict=True)
     )
+    alpha_z = jnp.zeros(())
+    if coulomb.kind == "periodic":  # the zero of potentials: see `alpha`
+        v_local = jnp.where(G2 > 0, v_local, 0.0)
+        alpha_z = a["n_electrons"] * sum(local.alpha(ps[i]) for i in key.species_of) / volume
     charges = jnp.stack([ps[i]["charge"] for i in key.species_of])
-    sums = ewald.EwaldSums(a["ewald"]["splitting"], a["ewald"]["R"], a["ewald"]["G"])
-    alphas = jnp.stack([local.alpha(ps[i]) for i in key.species_of])
+    dipole = None
+    if a["middle"] is not None:
+        z, m = coulomb.axis, a["axes"][coulomb.axis]
+        stand_for = a["multiplicity"] if z == 2 else jnp.ones(len(m))
+        dipole = prepare_dipole(frac + a["shifts"], charges, cell, a["middle"], m, stand_for, z)
     return Prepared(
         orbitals=prepare_orbitals(inputs, a, key),
         weights=a["weights"],
         volume=volume,
         v_local=v_local / volume,
-        coulomb=coulomb_kernel(G2),
+        coulomb=kernel,
         multiplicity=a["multiplicity"],
         G=jnp.moveaxis(G, -1, 0) if key.functional.kind not in ("none", "lda") else None,
         symmetrizer=a["symmetrizer"],
-        ewald=ewald.ewald(frac, charges, cell, sums),
-        alpha_z=a["n_electrons"] * jnp.sum(alphas) / volume,
+        ewald=ewald.ewald(frac, charges, cell, ewald.EwaldSums(**a["ewald"]), coulomb),
+        alpha_z=alpha_z,
+        dispersion=_dispersion(frac, cell, a, key),
+        dipole=dipole,
+        core=_core(G2, frac, volume, ps, atoms_of, a, key),
         xc=inputs["xc"],
         n_electrons=a["n_electrons"],
+        filling=jnp.asarray(a["n_electrons"])[None],
         functional=key.functional,
         fft=key.fft,
         nspin=key.nspin,
         band_block=key.band_block,
     )
+
+
+def _core(G2, frac, volume, ps, atoms_of, a, key: Key):
+    """Cut to the sphere of the valence density: what the grid does not hold would alias."""
+    if a["sphere"] is None:
+        return None
+    core_G = sum(
+        interpolate(p["core"], G2) * local.structure_factors(frac[i], a["axes"])
+        for p, i in zip(ps, atoms_of, strict=True)
+        if "core" in p
+    )
+    return core_G * a["sphere"] / volume
+
+
+def _dispersion(frac, cell, a, key: Key):
+    if key.dispersion is None:
+        return jnp.zeros(())
+    return dispersion((frac + a["shifts"]) @ cell, cell, key.dispersion)
 
 
 @partial(jax.jit, static_argnames="key")
@@ -266,4 +335,5 @@ def prepare_orbitals(inputs, a, key: Key) -> Orbitals:
         mask=a["mask"],
         projectors=jnp.moveaxis(jnp.concatenate(rows), 0, 1),
         coupling=jax.scipy.linalg.block_diag(*[couplings[s] for s in key.species_of]),
+        q=q * a["mask"][..., None] if key.functional.kind == "mgga" else None,
     )

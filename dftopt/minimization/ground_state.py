@@ -18,17 +18,17 @@ from dftopt.minimization import start as starting
 from dftopt.minimization.cg import ConjugateGradients
 from dftopt.minimization.clock import Clock, make_room
 from dftopt.minimization.lbfgs import LBFGS
+from dftopt.minimization.moments import aufbau, edges, patterns, starting_moments
 from dftopt.minimization.problem import Problem
 from dftopt.minimization.refine import (
     BUFFER,
     Final,
-    filled_bands,
     occupation_parameters,
     refine,
     residual_limit,
     wanted_bands,
 )
-from dftopt.minimization.result import Result, Stats
+from dftopt.minimization.result import Result, Start, Stats
 from dftopt.minimization.smearing import SMEARINGS
 from dftopt.precision import one_blas_thread
 
@@ -85,7 +85,8 @@ def minimize(
         temperature: electronic temperature (width of the smearing), hartree.
         smearing: "fermi-dirac", "gaussian", "methfessel-paxton" (order 1) or "marzari-vanderbilt" (cold).
         nbands: bands; default enough for the temperature, and two empty ones at T = 0.
-        magnetization: needs spin polarization, not available yet.
+        magnetization: N_up - N_down to hold fixed, bohr magnetons (spin polarization only); default free. At T = 0 a
+            free magnetization is the whole number at which no empty band lies below a filled one of the other spin.
         parametrization: of the occupations: "fixed" (T = 0), "row-norm", "capped-simplex", "auxiliary", or "auto".
         minimizer: "cg" (preconditioned conjugate gradients, the default), "lbfgs", "gradient-descent", "adam", or an
             optax or jaxopt solver object, which sees unconstrained real parameters.
@@ -95,7 +96,8 @@ def minimize(
         seed: of the random numbers in the starting orbitals.
         start: "atomic" (orbitals relaxed a little in the potential of superposed atoms), "random", or an earlier
             result of the same shape.
-        starts: needs spin polarization, not available yet.
+        starts: how many sets of starting moments to try (spin polarization only): as given, nearly none, alternating,
+            then seeded random signs. The result of lowest free energy is returned, its `starts` lists all.
         checkpoint: not available yet.
         progress: None (a line on the terminal if there is one), False, or a function of a `Step`; a function that
             returns True ends the run, which then says "interrupted".
@@ -118,34 +120,64 @@ def minimize(
     )  # fmt: skip
     if inputs is not None:
         options.check_inputs(inputs, model, basis)
-    prepared = prepare(model, basis, inputs)
-    problem = Problem(o.parametrization, SMEARINGS[o.smearing], o.orthonormalization)
-    x, empty, counted = _starting_point(model, basis, prepared, problem, o, start)
+    prepared = prepare(model, basis, inputs, magnetization=o.magnetization)
     tell = _teller(progress, len(model.structure))
-    before: _Run | None = None
-    for attempt in range(3):
-        run = _after(before, _minimize(problem, x, prepared, o, tol * len(model.structure), tell))
-        final = refine(run.x, run.info, run.error, empty, prepared, problem, o, model, basis)
-        counted = counted + run.hamiltonians + final.hamiltonians
-        if not final.excited or attempt == 2 or run.status != descent.CONVERGED:
+    if o.starts == 1:
+        return _from_start(model, basis, prepared, o, start, starting_moments(model), tell, clock, inputs)
+    results, tried = [], patterns(model, basis, o.starts, o.seed)
+    for moments in tried:
+        results.append(_from_start(model, basis, prepared, o, "atomic", moments, tell, Clock(), inputs))
+        if results[-1].status == "interrupted":
             break
-        before, x = run, final.restart  # an excited state: go on from the lowest orbitals
+    lowest = min(results, key=lambda r: (not r.converged, float(r.energies.free)))
+    return replace(lowest, starts=tuple(Start.of(m, r) for m, r in zip(tried, results, strict=False)))
+
+
+def _from_start(model, basis, prepared: Prepared, o: options.Options, start, moments, tell, clock, inputs) -> Result:
+    if isinstance(start, Result) and o.temperature == start.options.temperature == 0 and o.magnetization is None:
+        o = replace(o, filled=start.options.filled)  # what it found to be lowest
+    x, empty, counted = _starting_point(model, basis, prepared, o, start, moments)
+    before: _Run | None = None
+    for attempt in range(4):
+        run = _after(before, _minimize(o.problem, x, prepared, o, o.tol * len(model.structure), tell))
+        final = refine(run.x, run.info, run.error, empty, prepared, o.problem, o, model, basis)
+        counted = counted + run.hamiltonians + final.hamiltonians
+        if attempt == 3 or run.status != descent.CONVERGED:
+            break
+        lower = _other_filling(final, o, model, basis)
+        if lower is not None:  # an empty band of one spin lies below a filled one of the other: move the electrons
+            o, before = replace(o, filled=lower), run
+            x = {"psi": final.psi[:, :, : max(lower)], "occ": ()}
+            x["psi"] = x["psi"] * replace(o.problem, filled=lower).fixed_occupations(x["psi"].shape[:3])[..., None]
+        elif final.excited:
+            before, x = run, final.restart  # an excited state: go on from the lowest orbitals
+        else:
+            break
     return _assemble(model, basis, o, run, final, counted, clock, inputs)
+
+
+def _other_filling(final: Final, o: options.Options, model, basis) -> tuple[int, ...] | None:
+    """Bands per spin of lower energy at T = 0 with a free magnetization; None where the present ones are the lowest."""
+    if o.temperature > 0 or model.nspin == 1 or o.magnetization is not None:
+        return None
+    better = aufbau(final.eigenvalues, basis.kpoints.weights, round(model.n_electrons))
+    top, bottom = edges(final.eigenvalues, o.filled)
+    return better if better != o.filled and bottom < top - 1e-6 else None
 
 
 # ---------------------------------------------------------------------------------------------------- start
 
 
-def _starting_point(model, basis, prepared: Prepared, problem: Problem, o: options.Options, start):
+def _starting_point(model, basis, prepared: Prepared, o: options.Options, start, moments):
     """A point, bands beyond it that later become the empty ones (T = 0), and the work done."""
     if isinstance(start, Result):
-        return _from_result(start, basis, problem, model), _beyond(start, basis), np.zeros(2)
+        return _from_result(start, basis, o.problem, model), _beyond(start, basis), np.zeros(2)
     if start not in ("atomic", "random"):
         raise InputError(f"start = {start!r} must be 'atomic', 'random' or a Result of the same shape.")
     key = jax.random.key(o.seed)
-    filled, most = filled_bands(model), int(basis.counts.min())
+    filled, most = max(o.filled), int(basis.counts.min())
     nb = filled if o.temperature == 0 else min(o.nbands or filled + max(4, int(np.ceil(0.2 * filled))), most)
-    potential = starting.potential_of(starting.atomic_density(model, basis), prepared)
+    potential = starting.potential_of(starting.atomic_density(model, basis, moments), prepared)
     steps = RITZ_STEPS if start == "atomic" else 0
     counted = np.zeros(2)
     while True:
@@ -158,17 +190,20 @@ def _starting_point(model, basis, prepared: Prepared, problem: Problem, o: optio
         counted += np.array([1, 2]) * total * basis.nk * model.nspin * (steps + 1)
         psi, empty, e = psi[:, :, :nb], psi[:, :, nb:], e[..., :nb]
         if o.temperature == 0:
-            return {"psi": psi, "occ": ()}, empty, counted
-        f, _, _ = occ.from_levels(e, weights(prepared), prepared.n_electrons, o.temperature, SMEARINGS["fermi-dirac"])
+            present = o.problem.fixed_occupations(psi.shape[:3])[..., None]
+            return {"psi": psi * present, "occ": ()}, empty, counted
+        f, _, _ = occ.from_levels(e, weights(prepared), prepared.filling, o.temperature, SMEARINGS["fermi-dirac"])
         if o.nbands is not None or float(np.asarray(f)[..., -1].max()) < SMALL_OCCUPATION or nb >= most:
-            return {"psi": psi, "occ": occupation_parameters(problem, e, f, model, basis)}, empty, counted
+            return {"psi": psi, "occ": occupation_parameters(o.problem, e, f, model, basis)}, empty, counted
         nb = min(nb + max(2, nb // 4), most)
 
 
 def _beyond(earlier: Result, basis):
     """The empty bands of an earlier result at the same plane waves, to start ours from."""
     n = earlier.point["psi"].shape[2]
-    return earlier.psi[:, :, n:] if starting.same_waves(earlier.basis, basis) else earlier.psi[:, :, :0, : basis.npw]
+    if starting.same_waves(earlier.basis, basis):
+        return earlier.psi[:, :, n:]
+    return jnp.zeros((*earlier.psi.shape[:2], 0, basis.npw), complex)
 
 
 def _from_result(earlier: Result, basis, problem: Problem, model):
@@ -273,14 +308,16 @@ def _teller(progress, natoms: int):
 def _assemble(model, basis, o: options.Options, run: _Run, final: Final, counted, clock: Clock, inputs) -> Result:
     natoms = len(model.structure)
     error = run.error / natoms
-    settled = bool(np.all(final.residuals < 10 * residual_limit(o)))
+    inhabited = final.occupations.sum(axis=(1, 2)) > 1e-8  # the potential of an empty channel can be that of roundoff
+    residuals = final.residuals[inhabited]
+    settled = bool(np.all(residuals < 10 * residual_limit(o)))
     converged = False
     if run.status == descent.CONVERGED and final.excited:
         verdict = "not converged: an excited state, an empty band lies below a filled one (try another seed, or a temperature)"
     elif run.status == descent.CONVERGED and settled:
         converged, verdict = True, f"converged to {error:.1e} Ha per atom"
     elif run.status == descent.CONVERGED:
-        verdict = f"not converged: empty bands are off by {final.residuals.max():.1e} Ha (try fewer bands)"
+        verdict = f"not converged: empty bands are off by {residuals.max():.1e} Ha (try fewer bands)"
     elif run.status == descent.STUCK:
         converged = error <= max(1e-9, o.tol)
         verdict = f"stopped at roundoff, converged to {error:.1e} Ha per atom"
@@ -308,18 +345,20 @@ def _assemble(model, basis, o: options.Options, run: _Run, final: Final, counted
     energies = jax.tree.map(float, run.info["energies"])
     return Result(
         model=model, basis=basis, options=o, energies=energies, converged=converged, verdict=verdict, stats=stats,
-        eigenvalues=final.eigenvalues, occupations=final.occupations, fermi_level=final.fermi_level, history=run.history,
+        eigenvalues=final.eigenvalues, occupations=final.occupations, fermi_levels=final.fermi_levels, history=run.history,
         errors=run.errors, psi=final.psi, potential=final.potential, point=run.x, diagonality=final.diagonality, inputs=inputs,
+        charge_integral=final.charge, absolute_magnetization=final.absolute_magnetization,
     )  # fmt: skip
 
 
 def _warn(model, o: options.Options, final: Final) -> None:
-    filled = filled_bands(model)
     e = final.eigenvalues
-    if o.temperature == 0 and e.shape[-1] > filled and e[..., filled].min() < e[..., filled - 1].max():
+    channels = [(e, o.filled)] if o.magnetization is None else [(e[s : s + 1], o.filled[s : s + 1]) for s in (0, 1)]
+    top, bottom = max((edges(*c) for c in channels), key=lambda x: x[0] - x[1])
+    if o.temperature == 0 and bottom < top:
         warnings.warn(
-            f"The highest filled level ({e[..., filled - 1].max():.4f} Ha) lies above the lowest empty one "
-            f"({e[..., filled].min():.4f} Ha): this is a metal, and temperature = 0 fills the same bands at every k. "
+            f"The highest filled level ({top:.4f} Ha) lies above the lowest empty one "
+            f"({bottom:.4f} Ha): this is a metal, and temperature = 0 fills the same bands at every k. "
             "Give a temperature (0.005 Ha is typical).",
             DFTOptWarning,
             stacklevel=5,

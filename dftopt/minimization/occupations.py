@@ -14,20 +14,20 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import xlog1py, xlogy
 
-from dftopt.minimization.smearing import Smearing, chemical_potential
+from dftopt.minimization.smearing import Smearing, against, chemical_potential, per_reservoir
 
 
 @partial(jax.jit, static_argnames="kind")
-def from_levels(e, w, n_electrons, temperature, kind: Smearing):
-    """Occupations f (s, k, b), chemical potential, -T S of levels e with w (1, k, 1) electrons per full level."""
-    mu = chemical_potential(e, w, n_electrons, temperature, kind)
-    x = (e - mu) / temperature
+def from_levels(e, w, filling, temperature, kind: Smearing):
+    """Occupations f (s, k, b), chemical potentials (reservoirs,), -T S of levels e; w (1, k, 1) electrons per full one."""
+    mu = chemical_potential(e, w, filling, temperature, kind)
+    x = (e - against(mu, e)) / temperature
     return kind.occupation(x), mu, -temperature * jnp.sum(w * kind.entropy(x))
 
 
 def derivative(e, mu, temperature, kind: Smearing):
     """df/de."""
-    _, df = jax.jvp(lambda y: kind.occupation((y - mu) / temperature), (e,), (jnp.ones_like(e),))
+    _, df = jax.jvp(lambda y: kind.occupation((y - against(mu, y)) / temperature), (e,), (jnp.ones_like(e),))
     return df
 
 
@@ -41,12 +41,12 @@ def divided_difference(f, e, mu, temperature, kind: Smearing):
 
 
 def level_gradient(h_diag, e, mu, w, temperature, kind: Smearing):
-    """dA/de_i at fixed particle number, w f'_i (H_ii - e_i - c) with c the f'-weighted mean of H_ii - e_i."""
+    """dA/de_i at fixed particle number, w f'_i (H_ii - e_i - c), c the f'-weighted mean of H_ii - e_i per reservoir."""
     df = derivative(e, mu, temperature, kind)
-    total = jnp.sum(w * df)
+    total = per_reservoir(w * df, len(mu))
     safe = jnp.where(jnp.abs(total) > 1e-200, total, 1.0)
-    c = jnp.where(jnp.abs(total) > 1e-200, jnp.sum(w * df * (h_diag - e)) / safe, 0.0)
-    return w * df * (h_diag - e), -w * df * c
+    c = jnp.where(jnp.abs(total) > 1e-200, per_reservoir(w * df * (h_diag - e), len(mu)) / safe, 0.0)
+    return w * df * (h_diag - e), -w * df * against(c, e)
 
 
 def auxiliary_gradient(h, f, e, mu, w, temperature, kind: Smearing):

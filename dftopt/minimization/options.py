@@ -7,7 +7,8 @@ import numpy as np
 
 from dftopt.atoms import checks
 from dftopt.errors import InputError
-from dftopt.minimization.problem import PARAMETRIZATIONS
+from dftopt.minimization.moments import filled_bands
+from dftopt.minimization.problem import PARAMETRIZATIONS, Problem
 from dftopt.minimization.smearing import smearing as find_smearing
 
 MINIMIZERS = ("auto", "cg", "lbfgs", "gradient-descent", "adam")
@@ -15,7 +16,7 @@ MINIMIZERS = ("auto", "cg", "lbfgs", "gradient-descent", "adam")
 
 @dataclass(frozen=True)
 class Options:
-    """Checked options; `n_filled` is the number of filled bands at T = 0, `nbands` None means "enough"."""
+    """Checked options; `filled` is the number of bands that each spin channel needs, `nbands` None means "enough"."""
 
     temperature: float
     smearing: str
@@ -26,6 +27,16 @@ class Options:
     tol: float
     maxiter: int
     seed: int
+    magnetization: float | None = None
+    filled: tuple[int, ...] = ()
+    starts: int = 1
+
+    @property
+    def problem(self) -> Problem:
+        """The static description of what is minimized."""
+        uneven = self.parametrization == "fixed" and len(set(self.filled)) > 1
+        kind = find_smearing(self.smearing)
+        return Problem(self.parametrization, kind, self.orthonormalization, self.filled if uneven else None)
 
     def as_dict(self) -> dict:
         """Plain values, for files; a solver object is named by its type."""
@@ -59,7 +70,7 @@ def check(
     """
     if isinstance(model, (list, tuple)) or isinstance(basis, (list, tuple)):
         raise InputError("Lists of models and bases are not available yet: call minimize for one after another.")
-    if getattr(basis, "model", None) is not model:
+    if model is None or getattr(basis, "model", None) is not model:
         raise InputError("The basis was made for another model: pass dftopt.PlaneWaves(model, ...) of this model.")
     temperature = checks.check_positive(
         "temperature", temperature, "hartree", "0 is the ground state.", allow_zero=True
@@ -68,8 +79,14 @@ def check(
     tol = checks.check_positive(
         "tol", tol, "hartree per atom", "Typical values are 1e-8 (energies) and 1e-12 (forces)."
     )
-    if magnetization is not None or starts is not None:
-        raise InputError("magnetization and starts need spin polarization, which is not available yet. Leave them out.")
+    if (magnetization is not None or starts is not None) and model.nspin == 1:
+        name = "starts" if magnetization is None else "magnetization"
+        raise InputError(f"{name} needs spin polarization: give spinpol=True to the model, or leave it out.")
+    if magnetization is not None:
+        magnetization = checks.check_finite("magnetization", magnetization, "bohr magnetons")
+    starts = 1 if starts is None else starts
+    if isinstance(starts, bool) or not isinstance(starts, (int, np.integer)) or starts < 1:
+        raise InputError(f"starts = {starts!r} must be a whole number of spin starts, at least 1.")
     if checkpoint is not None:
         raise InputError(
             "checkpoint= is not available yet; result.save(path) and start=dftopt.load(path) continue a run."
@@ -86,10 +103,11 @@ def check(
         raise InputError(f"orthonormalization = {orthonormalization!r} is unknown; valid: cholesky, qr, loewdin.")
     if isinstance(maxiter, bool) or int(maxiter) != maxiter or maxiter < 1:
         raise InputError(f"maxiter = {maxiter!r} must be a whole number of at least 1.")
-    _check_bands(model, basis, temperature, nbands)
+    filled = filled_bands(model, temperature, magnetization)
+    _check_bands(model, basis, max(filled), nbands)
     if parametrization == "auto":
         parametrization = "fixed" if temperature == 0 else "auxiliary"
-    _check_parametrization(model, basis, temperature, kind, smearing, parametrization)
+    _check_parametrization(model, basis, temperature, kind, smearing, parametrization, magnetization)
     return Options(
         temperature,
         str(smearing).lower(),
@@ -100,17 +118,14 @@ def check(
         tol,
         int(maxiter),
         int(seed),
+        magnetization,
+        filled,
+        int(starts),
     )
 
 
-def _check_bands(model, basis, temperature, nbands) -> None:
+def _check_bands(model, basis, need: int, nbands) -> None:
     n = model.n_electrons
-    need = int(np.ceil(n / 2 - 1e-9))
-    if temperature == 0 and abs(n / 2 - round(n / 2)) > 1e-9:
-        raise InputError(
-            f"The cell has {n:g} electrons: an odd number cannot fill bands in pairs at temperature = 0. "
-            "Give a temperature (hartree; 0.005 is typical) for a metal; spin polarization is not available yet."
-        )
     if nbands is not None:
         if isinstance(nbands, bool) or int(nbands) != nbands:
             raise InputError(f"nbands = {nbands!r} must be a whole number.")
@@ -126,7 +141,7 @@ def _check_bands(model, basis, temperature, nbands) -> None:
         )
 
 
-def _check_parametrization(model, basis, temperature, kind, name, parametrization) -> None:
+def _check_parametrization(model, basis, temperature, kind, name, parametrization, magnetization) -> None:
     if (temperature == 0) != (parametrization == "fixed"):
         hint = "needs a temperature above 0" if temperature == 0 else "is for temperature = 0 only"
         raise InputError(
@@ -141,10 +156,12 @@ def _check_parametrization(model, basis, temperature, kind, name, parametrizatio
             raise InputError(
                 f"parametrization = 'row-norm' is for Fermi-Dirac smearing, not {name!r}: use 'auxiliary'."
             )
-        w, n = basis.kpoints.weights, model.n_electrons / 2 * basis.nk
+        if magnetization is not None:
+            raise InputError("parametrization = 'row-norm' cannot hold a magnetization fixed: use 'auxiliary'.")
+        w, n = basis.kpoints.weights, model.n_electrons * model.nspin / 2 * basis.nk
         if np.ptp(w) > 1e-12 or abs(n - round(n)) > 1e-9:
             raise InputError(
-                "parametrization = 'row-norm' needs equal k-point weights and a whole number of electron pairs over all k "
+                "parametrization = 'row-norm' needs equal k-point weights and a whole number of filled orbitals over all k "
                 f"(here {n:g} with weights from {w.min():g} to {w.max():g}): use PlaneWaves(..., symmetry=False), or 'auxiliary'."
             )
 

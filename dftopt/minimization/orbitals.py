@@ -61,6 +61,15 @@ def loewdin(c):
 ORTHONORMALIZATIONS: dict[str, Callable] = {"cholesky": cholesky_qr, "qr": qr, "loewdin": loewdin}
 
 
+def one_by_one(function, x):
+    """A function of one k point applied to an array (s, k, ...), one after another.
+
+    For factorizations that do not depend on each other: two batched ones that run at once on XLA's CPU threads can wait
+    for each other's threads for ever.
+    """
+    return jax.lax.map(lambda y: jax.lax.map(function, y), x)
+
+
 def to_real(c):
     """Complex coefficients as real ones with a trailing axis of 2: what unconstrained optimizers see."""
     return jnp.stack([c.real, c.imag], axis=-1)

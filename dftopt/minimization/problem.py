@@ -5,7 +5,7 @@ A point is {"psi": (s, k, b, npw), "occ": ...}; a tangent {"perp": change of psi
 
 | parametrization | "occ" | rotations among bands |
 |---|---|---|
-| fixed | nothing; f = 1 | none: A does not depend on them |
+| fixed | nothing; f = 1 (0 beyond the filled bands of a spin) | none: A does not depend on them |
 | auxiliary | levels e, the diagonal of the auxiliary Hamiltonian | by its eigenvectors |
 | capped-simplex | levels e | explicit, so H becomes diagonal by itself |
 | row-norm | matrix U with orthonormal columns | explicit, so H becomes diagonal by itself |
@@ -14,6 +14,7 @@ A point is {"psi": (s, k, b, npw), "occ": ...}; a tangent {"perp": change of psi
 from dataclasses import dataclass
 
 import jax.numpy as jnp
+import numpy as np
 
 from dftopt.energy.free_energy import energies_and_hpsi, weights
 from dftopt.minimization import occupations as occ
@@ -41,11 +42,30 @@ class Problem:
         parametrization: one of `PARAMETRIZATIONS`.
         kind: the smearing; unused for "fixed".
         orthonormalization: "cholesky", "qr" or "loewdin".
+        filled: bands that each spin channel fills, where these differ ("fixed" only); the others are zero and absent.
     """
 
     parametrization: str
     kind: Smearing
     orthonormalization: str = "cholesky"
+    filled: tuple[int, ...] | None = None
+
+    def fixed_occupations(self, shape):
+        """F (s, k, b) of the "fixed" parametrization."""
+        if self.filled is None:
+            return jnp.ones(shape)
+        return jnp.broadcast_to((np.arange(shape[2]) < np.array(self.filled)[:, None])[:, None].astype(float), shape)
+
+    def orthonormalize(self, c):
+        """Orthonormal orbitals from coefficients; absent bands stay zero."""
+        orth = ORTHONORMALIZATIONS[self.orthonormalization]
+        if self.filled is None:
+            return orth(c)
+        nb, npw = c.shape[-2:]
+        present = self.fixed_occupations(c.shape[:3])[..., None]
+        # absent bands become unit vectors along coordinates of their own, so that every overlap matrix is regular
+        own = (1 - present) * jnp.eye(nb)
+        return orth(jnp.concatenate([c * present, own], axis=-1))[..., :npw] * present
 
     @property
     def is_minimum(self) -> bool:
@@ -58,11 +78,11 @@ class Problem:
         w = weights(prepared)
         shape = x["psi"].shape[:3]
         if self.parametrization == "fixed":
-            return jnp.ones(shape), jnp.nan, 0.0
+            return self.fixed_occupations(shape), jnp.nan, 0.0
         if self.parametrization == "row-norm":
             f = occ.row_norms(x["occ"], shape)
             return f, jnp.nan, -temperature * jnp.sum(w * occ.fermi_dirac_entropy(f))
-        return occ.from_levels(x["occ"], w, prepared.n_electrons, temperature, self.kind)
+        return occ.from_levels(x["occ"], w, prepared.filling, temperature, self.kind)
 
     def evaluate(self, x, data) -> Evaluation:
         """Free energy, gradient and preconditioned gradient; see `descent.Evaluation`."""
@@ -122,20 +142,23 @@ class Problem:
         return occ.divided_difference(f, level, mu, temperature, gaussian)
 
     def retract(self, x, d, t):
-        """The point x + t d and the rotation of the bands on the way."""
-        orth = ORTHONORMALIZATIONS[self.orthonormalization]
-        psi = orth(x["psi"] + t * d["perp"])
+        """The point x + t d and the rotation of the bands on the way.
+
+        The rotation comes first, so that the factorizations wait for each other: two that run at once on XLA's CPU
+        threads can wait for each other's threads for ever.
+        """
+        psi = x["psi"] + t * d["perp"]
         eye = jnp.eye(psi.shape[2])
         if self.parametrization == "fixed":
-            return {"psi": psi, "occ": ()}, jnp.broadcast_to(eye, (*psi.shape[:3], psi.shape[2]))
+            return {"psi": self.orthonormalize(psi), "occ": ()}, jnp.broadcast_to(eye, (*psi.shape[:3], psi.shape[2]))
         if self.parametrization == "auxiliary":
             e, q = jnp.linalg.eigh(x["occ"][..., None] * eye + t * d["occ"])
-            return {"psi": _rotate(q, psi), "occ": e}, q
+            return {"psi": self.orthonormalize(_rotate(q, psi)), "occ": e}, q
         q = occ.cayley(t * d["rot"])
         moved = x["occ"] + t * d["occ"]
         if self.parametrization == "row-norm":
             moved = occ.orthonormal_columns(moved)
-        return {"psi": _rotate(q, psi), "occ": moved}, q
+        return {"psi": self.orthonormalize(_rotate(q, psi)), "occ": moved}, q
 
     def transport(self, v, x, q):
         """Carry a tangent along the last retraction to its end point x."""

@@ -7,20 +7,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dftopt.energy.fields import fields
 from dftopt.energy.free_energy import orbital_terms, potential_energy, weights
 from dftopt.energy.prepared import Prepared
 from dftopt.minimization import occupations as occ
 from dftopt.minimization import options
 from dftopt.minimization import start as starting
+from dftopt.minimization.moments import edges
 from dftopt.minimization.problem import Problem
 
 FINEST_RESIDUAL = 3e-6  # hartree; the error of an eigenvalue is about its square over the distance to the next
 BUFFER = 2  # bands beyond those asked for that only help the last ones to converge
-
-
-def filled_bands(model) -> int:
-    """Bands that the electrons need."""
-    return int(np.ceil(model.n_electrons / 2 - 1e-9))
 
 
 def wanted_bands(o: options.Options, filled: int, nb: int, most: int) -> int:
@@ -33,7 +30,7 @@ def occupation_parameters(problem: Problem, e, f, model, basis):
     if problem.parametrization == "fixed":
         return ()
     if problem.parametrization == "row-norm":
-        return occ.initial_rows(f, round(model.n_electrons / 2 * basis.nk))
+        return occ.initial_rows(f, round(model.n_electrons * model.nspin / 2 * basis.nk))
     return e
 
 
@@ -46,11 +43,13 @@ class Final:
     eigenvalues: np.ndarray
     residuals: np.ndarray
     occupations: np.ndarray
-    fermi_level: float
+    fermi_levels: tuple[float, ...]
     excited: bool
     restart: Any
     hamiltonians: np.ndarray
     diagonality: float
+    charge: float
+    absolute_magnetization: float
 
 
 def residual_limit(o: options.Options) -> float:
@@ -58,24 +57,35 @@ def residual_limit(o: options.Options) -> float:
     return max(FINEST_RESIDUAL, 3 * float(np.sqrt(o.tol)))
 
 
+def _middle(top: float, bottom: float) -> float:
+    """The middle of a gap; the edge that exists where the other does not."""
+    return 0.5 * (top + bottom) if np.isfinite(top + bottom) else (top if np.isfinite(top) else bottom)
+
+
 @jax.jit
 def _potential(psi, f, prepared: Prepared):
     summed, _, _ = orbital_terms(psi, f * weights(prepared), prepared.orbitals, prepared.band_block)
-    return jax.grad(lambda n: potential_energy(n, prepared)[0])(summed)
+    seen = fields(summed, prepared)
+    charge = jnp.sum(seen.rho_G[:, 0, 0, 0].real) * prepared.volume
+    absolute = jnp.mean(jnp.abs(seen.rho[0] - seen.rho[-1])) * prepared.volume
+    return jax.grad(lambda n: potential_energy(n, prepared)[0])(summed), charge, absolute
 
 
 def refine(x, info, error, empty, prepared: Prepared, problem: Problem, o: options.Options, model, basis) -> Final:
     """Settle what the minimum leaves free: rotations among equally occupied bands, and empty bands (trace minimization)."""
     psi, f = x["psi"], info["f"]
     ns, nk, nb, npw = psi.shape
-    filled, most = filled_bands(model), int(basis.counts.min())
-    wanted = wanted_bands(o, filled, nb, most)
+    filled, most = np.array(o.filled), int(basis.counts.min())
+    wanted = wanted_bands(o, max(o.filled), nb, most)
     total = min(max(wanted, nb) + BUFFER, most)
-    potential = _potential(psi, f, prepared)
+    potential, charge, absolute = _potential(psi, f, prepared)
     empty = empty[:, :, : total - nb]
     extra = starting.random_orbitals(
         jax.random.key(o.seed + 1), (ns, nk, total - nb - empty.shape[2], npw), prepared.orbitals
     )
+    if problem.filled is not None:  # the absent bands of a spin start from noise
+        noise = starting.random_orbitals(jax.random.key(o.seed + 3), psi.shape, prepared.orbitals)
+        psi = jnp.where(problem.fixed_occupations(psi.shape[:3])[..., None] > 0, psi, noise)
     full, e, norms, steps = starting.lowest_orbitals(
         jnp.concatenate([psi, empty, extra], axis=2),
         potential,
@@ -89,12 +99,14 @@ def refine(x, info, error, empty, prepared: Prepared, problem: Problem, o: optio
     count = np.array([1, 2]) * int(np.sum(np.asarray(steps) + 1)) * total
     h, f = np.asarray(info["h"]), np.asarray(f)
     if o.temperature > 0:
-        fe, mu, minus_ts = occ.from_levels(e, weights(prepared), prepared.n_electrons, o.temperature, problem.kind)
-        occupations, fermi = np.asarray(fe), float(mu)
+        fe, mu, minus_ts = occ.from_levels(e, weights(prepared), prepared.filling, o.temperature, problem.kind)
+        occupations, fermi = np.asarray(fe), tuple(np.asarray(mu).tolist())
     else:
-        occupations = (np.arange(wanted) < filled).astype(float) * np.ones((ns, nk, 1))
-        above = e[..., filled:].min() if wanted > filled else e[..., filled - 1].max()
-        fermi = 0.5 * float(e[..., filled - 1].max() + above)
+        occupations = (np.arange(wanted) < filled[:, None])[:, None].astype(float) * np.ones((ns, nk, 1))
+        reservoirs = (
+            [(e, o.filled)] if o.magnetization is None else [(e[s : s + 1], o.filled[s : s + 1]) for s in (0, 1)]
+        )
+        fermi = tuple(_middle(*edges(*r)) for r in reservoirs)
     # Free energy that filling the lowest levels would save: second order in the residual where they are those of the
     # minimization, first order where one is missing or mixed among bands that are too empty for their gradient to show.
     n, w = min(wanted, nb), np.asarray(weights(prepared))
@@ -111,4 +123,7 @@ def refine(x, info, error, empty, prepared: Prepared, problem: Problem, o: optio
             "psi": full[:, :, :nb],
             "occ": occupation_parameters(problem, levels, jnp.asarray(occupations)[..., :nb], model, basis),
         }
-    return Final(full[:, :, :wanted], potential, e, norms, occupations, fermi, excited, restart, count, diagonality)
+    sums = float(charge), float(absolute)
+    return Final(
+        full[:, :, :wanted], potential, e, norms, occupations, fermi, excited, restart, count, diagonality, *sums
+    )

@@ -46,6 +46,22 @@ class Gap:
         return self.indirect
 
 
+@dataclass(frozen=True)
+class Start:
+    """What one set of starting moments led to: moments (bohr magnetons), free energy (hartree), magnetization, verdict."""
+
+    moments: tuple[float, ...]
+    free: float
+    magnetization: float
+    verdict: str
+
+    @staticmethod
+    def of(moments, result) -> "Start":
+        """The summary of a result."""
+        values = float(result.energies.free), result.magnetization, result.verdict
+        return Start(tuple(np.asarray(moments, float).tolist()), *values)
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """The minimum of the free energy and what follows from it. Hartree and bohr.
@@ -58,13 +74,17 @@ class Result:
         eigenvalues: (spin, k, band), ascending. Their zero is that of ABINIT and DFTK: the average of the Hartree and
             of the Coulomb part of the local potential is zero, its non-Coulomb G = 0 part is in the energy only.
         occupations: (spin, k, band) in [0, 1] (beyond it for Methfessel-Paxton and cold smearing).
-        fermi_level: chemical potential; in the middle of the gap at T = 0.
+        fermi_levels: chemical potential, or that of each spin channel where the magnetization is fixed; in the middle
+            of the gap at T = 0.
         history: A of every accepted iteration, `errors` the predicted error at each.
         psi: orbitals (spin, k, band, plane wave), padded; their frame is that of the eigenvalues.
         potential: Kohn-Sham potential on the grid in the internal form of `energy.free_energy.h_psi`.
         point: the final point of the minimization, for restarts.
+        charge_integral: integral of the density over the cell, electrons.
+        absolute_magnetization: integral of |rho_up - rho_down|, bohr magnetons.
         diagonality: max |(f_i - f_j) H_ij| at the final point, before any diagonalization; hartree.
         inputs: continuous inputs that replaced `model.inputs()`, or None.
+        starts: what each set of starting moments led to, see `Start`; empty unless several were asked for.
     """
 
     model: Any
@@ -76,14 +96,27 @@ class Result:
     stats: Stats
     eigenvalues: np.ndarray
     occupations: np.ndarray
-    fermi_level: float
+    fermi_levels: tuple[float, ...]
     history: np.ndarray
     errors: np.ndarray
     psi: Any = field(repr=False)
     potential: Any = field(repr=False)
     point: Any = field(repr=False)
+    charge_integral: float
+    absolute_magnetization: float
     diagonality: float = np.nan
     inputs: dict | None = field(default=None, repr=False)
+    starts: tuple[Start, ...] = field(default=(), repr=False)
+
+    @property
+    def fermi_level(self) -> float:
+        """Chemical potential, hartree; the mean of the two where the magnetization is fixed."""
+        return float(np.mean(self.fermi_levels))
+
+    @property
+    def status(self) -> str:
+        """One word: "converged", "interrupted" or "not converged"."""
+        return "converged" if self.converged else "interrupted" if "interrupted" in self.verdict else "not converged"
 
     @property
     def kpoints(self) -> np.ndarray:
@@ -105,21 +138,18 @@ class Result:
 
     @cached_property
     def gap(self) -> Gap:
-        """Band gap, see `Gap`."""
-        n_filled = round(self.model.n_electrons / 2)
-        e = self.eigenvalues[0]
-        if abs(self.model.n_electrons / 2 - n_filled) > 1e-9 or e.shape[1] <= n_filled:
-            nowhere = (float("nan"),) * 3
-            return Gap(
-                0.0 if e.shape[1] > n_filled else float("nan"),
-                0.0 if e.shape[1] > n_filled else float("nan"),
-                nowhere,
-                nowhere,
-                nowhere,
-            )
-        top, bottom = e[:, n_filled - 1], e[:, n_filled]
-        v, c, d = int(top.argmax()), int(bottom.argmin()), int((bottom - top).argmin())
-        indirect, direct = float(bottom[c] - top[v]), float(bottom[d] - top[d])
+        """Band gap over both spins, see `Gap`; the direct gap is between bands of one spin."""
+        e = self.eigenvalues
+        exact = np.einsum("k,skb->s", self.weights, self.occupations)
+        filled = np.round(exact).astype(int)
+        metal = np.any(np.abs(exact - filled) > 1e-3) or filled.max() > e.shape[2]
+        if metal or filled.max() == e.shape[2]:
+            value = 0.0 if metal else float("nan")
+            return Gap(value, value, *((float("nan"),) * 3,) * 3)
+        tops = np.stack([x[:, n - 1] if n else np.full(len(x), -np.inf) for x, n in zip(e, filled, strict=True)])
+        bottoms = np.stack([x[:, n] for x, n in zip(e, filled, strict=True)])
+        v, c, d = tops.max(axis=0).argmax(), bottoms.min(axis=0).argmin(), (bottoms - tops).min(axis=0).argmin()
+        indirect, direct = float(bottoms.min() - tops.max()), float((bottoms - tops).min())
         where = [tuple(float(x) for x in self.kpoints[i]) for i in (v, c, d)]
         return Gap(max(indirect, 0.0), max(direct, 0.0) if indirect > 0 else 0.0, *where)
 
@@ -141,17 +171,30 @@ class Result:
         Raises:
             NotConverged: see `require_converged`.
         """
-        from dftopt.properties.derivatives import forces
-
         if not allow_unconverged:
             self.require_converged("Forces")
+        return self._forces - self._forces.mean(axis=0)
+
+    @cached_property
+    def _forces(self) -> np.ndarray:
+        from dftopt.properties.derivatives import forces
+
         return forces(self)
+
+    @property
+    def force_sum(self) -> np.ndarray:
+        """Sum of the forces (3,) before `forces` removes it, hartree / bohr: zero but for the error of the grid."""
+        return self._forces.sum(axis=0)
 
     def stress(self, allow_unconverged: bool = False) -> np.ndarray:
         """Stress (1/V) dA/d(strain), (3, 3), hartree / bohr^3, at a fixed set of plane waves.
 
+        With coulomb = "2d" the plane of the slab alone can be strained, and components along its normal are zero; times
+        the height of the cell it is the stress of the sheet, hartree / bohr^2.
+
         Raises:
             NotConverged: see `require_converged`.
+            InputError: coulomb = "0d", where nothing can be strained.
         """
         from dftopt.properties.derivatives import stress
 
@@ -164,6 +207,23 @@ class Result:
         from dftopt.properties.derivatives import density
 
         return density(self)
+
+    def dipole(self) -> np.ndarray:
+        """Dipole moment of a molecule or slab (3,), e bohr, see `properties.dipole`.
+
+        Raises:
+            InputError: no vacuum along any axis.
+        """
+        from dftopt.properties.dipole import dipole
+
+        return dipole(self)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing before the numbers are believed: see `energy.notes`."""
+        from dftopt.energy.notes import notes
+
+        return (*self.model.notes, *notes(self.model, self.basis))
 
     def save(self, path) -> None:
         """Write everything to an HDF5 file that `dftopt.load` reads; replaces it atomically."""

@@ -124,29 +124,40 @@ def smearing(name: str) -> Smearing:
     return SMEARINGS[str(name).lower()]
 
 
+def against(mu, levels):
+    """The chemical potentials (reservoirs,), shaped to be subtracted from arrays that lead with spin."""
+    return mu.reshape(-1, *(1,) * (levels.ndim - 1))
+
+
+def per_reservoir(x, reservoirs: int):
+    """Sums (reservoirs,) of an array (s, k, b): over everything, or for each spin where the magnetization is fixed."""
+    return jnp.sum(x, axis=(1, 2)) if reservoirs > 1 else jnp.sum(x)[None]
+
+
 def count(e, mu, w, temperature, kind: Smearing):
-    """Number of electrons of levels e (s, k, b) at the chemical potential mu; w (1, k, 1) electrons per full level."""
-    return jnp.sum(w * kind.occupation((e - mu) / temperature))
+    """Electrons per reservoir of levels e (s, k, b) at chemical potentials mu; w (1, k, 1) electrons per full level."""
+    return per_reservoir(w * kind.occupation((e - against(mu, e)) / temperature), len(mu))
 
 
-def chemical_potential(e, w, n_electrons, temperature, kind: Smearing):
-    """Root of `count` = n_electrons, by Newton steps inside a shrinking bracket.
+def chemical_potential(e, w, filling, temperature, kind: Smearing):
+    """Root of `count` = filling (reservoirs,), by Newton steps inside a shrinking bracket.
 
     For smearings whose occupation is not monotonic several roots can exist: the one reached from the chemical
     potential of Gaussian smearing, within 5 T of it, is taken.
     """
     if kind.is_minimum:
-        lower, upper = jnp.min(e) - 50 * temperature, jnp.max(e) + 50 * temperature
+        lower = jnp.full_like(filling, jnp.min(e) - 50 * temperature)
+        upper = jnp.full_like(filling, jnp.max(e) + 50 * temperature)
         start = 0.5 * (lower + upper)
     else:
-        start = chemical_potential(e, w, n_electrons, temperature, SMEARINGS["gaussian"])
+        start = chemical_potential(e, w, filling, temperature, SMEARINGS["gaussian"])
         lower, upper = start - 5 * temperature, start + 5 * temperature
 
     def step(_, bracket):
         lower, upper, mu = bracket
         n, dn = jax.jvp(lambda m: count(e, m, w, temperature, kind), (mu,), (jnp.ones_like(mu),))
-        lower, upper = jnp.where(n < n_electrons, mu, lower), jnp.where(n < n_electrons, upper, mu)
-        newton = mu - (n - n_electrons) / jnp.where(dn == 0, 1.0, dn)
+        lower, upper = jnp.where(n < filling, mu, lower), jnp.where(n < filling, upper, mu)
+        newton = mu - (n - filling) / jnp.where(dn == 0, 1.0, dn)
         inside = (dn != 0) & (newton > lower) & (newton < upper)
         return lower, upper, jnp.where(inside, newton, 0.5 * (lower + upper))
 

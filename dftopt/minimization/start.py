@@ -7,42 +7,74 @@ import jax.numpy as jnp
 import numpy as np
 from ase.data import covalent_radii
 
+from dftopt.atoms.tabulated import Tabulated
 from dftopt.energy import local
 from dftopt.energy.free_energy import h_psi, potential_energy
 from dftopt.energy.prepared import Prepared
+from dftopt.energy.tabulated import interpolate
 from dftopt.errors import InputError
-from dftopt.minimization.orbitals import cholesky_qr
 from dftopt.minimization.trace import minimize_trace
 from dftopt.units import BOHR_IN_ANGSTROM
 
 _structure_factors = jax.jit(local.structure_factors)
 
 
-def atomic_density(model, basis) -> jnp.ndarray:
-    """Superposed Gaussian valence densities on the grid (nspin, n1, n2, n3), electrons per bohr^3, sum N_el.
+def atomic_density(model, basis, moments=None) -> jnp.ndarray:
+    """Superposed valence densities of atoms on the grid (nspin, n1, n2, n3), electrons per bohr^3, sum N_el.
 
-    Each atom carries its ionic charge with a width of half its covalent radius.
+    Each atom carries its ionic charge, spread as its potential's file says, else as a Gaussian of half its covalent
+    radius; (1 +- m/Z)/2 of it is spin up and down for a starting moment m (at most Z).
     """
+    if moments is not None and model.nspin == 2:
+        total = atomic_density(model, basis).sum(axis=0)
+        charges = np.array([model.potentials[e].charge for e in model.atoms.get_chemical_symbols()])
+        part = _superposed(model, basis, np.clip(moments, -charges, charges))
+        part = jnp.clip(part * (model.n_electrons / charges.sum()), -total, total)
+        return jnp.stack([0.5 * (total + part), 0.5 * (total - part)])
+    charges = np.array([model.potentials[e].charge for e in model.atoms.get_chemical_symbols()])
+    positive = np.maximum(_superposed(model, basis, charges), 1e-8)
+    positive *= model.n_electrons / (positive.mean() * model.structure.volume)
+    return jnp.asarray(np.stack([positive / model.nspin] * model.nspin))
+
+
+def _superposed(model, basis, amounts) -> np.ndarray:
+    """Atomic densities of given amounts (atoms,) on the grid (n1, n2, n3), bohr^-3."""
     s = model.structure
     b = 2 * np.pi * np.linalg.inv(s.cell).T
     x, y, z = (a.astype(float) for a in basis.half_axes)
     G = x[:, None, None, None] * b[0] + y[None, :, None, None] * b[1] + z[None, None, :, None] * b[2]
     G2 = np.sum(G**2, axis=-1)
     rho_G = np.zeros(G2.shape, complex)
-    for i, element in enumerate(s.species):
+    for i in range(len(s.species)):
         atoms = np.flatnonzero(np.array(s.species_of) == i)
-        width = 0.5 * covalent_radii[s.numbers[atoms[0]]] / BOHR_IN_ANGSTROM
-        form = model.potentials[element].charge * np.exp(-G2 * width**2 / 2)
-        rho_G += form * np.asarray(_structure_factors(s.frac[atoms], (x, y, z)))
+        form = _per_electron(model.potentials[s.species[i]], s.numbers[atoms[0]], G2)
+        for amount in np.unique(amounts[atoms]):
+            alike = s.frac[atoms[amounts[atoms] == amount]]
+            rho_G += amount * form * np.asarray(_structure_factors(alike, (x, y, z)))
     n = np.prod(basis.fft)
-    rho = np.maximum(np.fft.irfftn(rho_G / s.volume, s=basis.fft, axes=(0, 1, 2)) * n, 1e-8)
-    rho *= model.n_electrons / (rho.mean() * s.volume)
-    return jnp.asarray(np.stack([rho / model.nspin] * model.nspin))
+    return np.fft.irfftn(rho_G / s.volume, s=basis.fft, axes=(0, 1, 2)) * n
+
+
+def _per_electron(potential, number: int, G2) -> np.ndarray:
+    """Fourier transform of an atom's density, 1 at G = 0: from the potential's file, else a Gaussian."""
+    if isinstance(potential, Tabulated) and "density" in potential.tables:
+        values = np.asarray(interpolate(potential.tables["density"], G2))
+        if abs(values.flat[0] - potential.charge) < 0.2 * potential.charge:  # it may be missing, or cut off
+            return values / values.flat[0]
+    width = 0.5 * covalent_radii[number] / BOHR_IN_ANGSTROM
+    return np.exp(-G2 * width**2 / 2)
 
 
 @jax.jit
 def potential_of(density, prepared: Prepared):
-    """Kohn-Sham potential of a density on the grid, in the form that `apply_hamiltonian` wants."""
+    """Kohn-Sham potential of a density on the grid, in the form that `apply_hamiltonian` wants.
+
+    A meta-GGA sees the kinetic energy density of a uniform gas of this density.
+    """
+    if prepared.orbitals.q is not None:
+        g = prepared.degeneracy / 2  # 1 for the total density, 1/2 for that of one spin
+        tau = 0.3 * (3 * jnp.pi**2) ** (2 / 3) * g * (density / g) ** (5 / 3)
+        density = jnp.stack([density, tau], axis=1)
     return jax.grad(lambda n: potential_energy(n, prepared)[0])(density * prepared.volume)
 
 
@@ -62,7 +94,9 @@ def lowest_orbitals(psi, potential, orbitals, steps, tol, block: int, n_converge
         psi, eigenvalues (s, k, b), residual norms (s, k, b), steps per k point.
     """
 
-    def at_spin(psi_s, v):
+    def at_spin(x):
+        psi_s, v = x
+
         def one(total, x):
             p, i = x
             apply_h = lambda q: h_psi(q, v, orbitals, i, block)
@@ -73,8 +107,7 @@ def lowest_orbitals(psi, potential, orbitals, steps, tol, block: int, n_converge
 
         return jax.lax.scan(one, None, (psi_s, jnp.arange(psi_s.shape[0])))[1]
 
-    out = [at_spin(psi[s], potential[s]) for s in range(psi.shape[0])]
-    return tuple(jnp.stack(parts) for parts in zip(*out, strict=True))
+    return jax.lax.map(at_spin, (psi, potential))
 
 
 def same_waves(a, b) -> bool:
@@ -105,10 +138,18 @@ def carry(earlier, basis) -> dict:
         )
     if same_waves(earlier.basis, basis):
         return point
-    known = np.asarray(point["psi"])
-    matched = np.zeros((*known.shape[:3], basis.npw), complex)
+    return {
+        "psi": earlier.options.problem.orthonormalize(rewritten(point["psi"], earlier.basis, basis)),
+        "occ": point["occ"],
+    }
+
+
+def rewritten(psi, old, new):
+    """Orbitals (s, k, b, npw) of one basis in the plane waves of another, matched by their integer G."""
+    known = np.asarray(psi)
+    matched = np.zeros((*known.shape[:3], new.npw), complex)
     label = lambda sphere: (sphere.astype(np.int64) + 2**19) @ np.array([2**40, 2**20, 1])
-    for i, (a, b) in enumerate(zip(earlier.basis.spheres, basis.spheres, strict=True)):
+    for i, (a, b) in enumerate(zip(old.spheres, new.spheres, strict=True)):
         _, at, to = np.intersect1d(label(a), label(b), assume_unique=True, return_indices=True)
         matched[:, i, :, to] = np.moveaxis(known[:, i][..., at], -1, 0)
-    return {"psi": cholesky_qr(jnp.asarray(matched)), "occ": point["occ"]}
+    return jnp.asarray(matched)

@@ -16,9 +16,10 @@ from dftopt.energy.prepared import Prepared, prepare
 from dftopt.errors import InputError
 from dftopt.minimization import occupations as occ
 from dftopt.minimization.descent import Evaluation
-from dftopt.minimization.orbitals import ORTHONORMALIZATIONS, to_complex, to_real
+from dftopt.minimization.moments import filled_bands
+from dftopt.minimization.orbitals import one_by_one, to_complex, to_real
 from dftopt.minimization.problem import Problem
-from dftopt.minimization.smearing import SMEARINGS, Smearing, chemical_potential, count
+from dftopt.minimization.smearing import SMEARINGS, Smearing, against, chemical_potential, count
 
 CHUNK = 20
 ADAM_RATE = 0.005
@@ -35,10 +36,10 @@ def parameters_of(problem: Problem, x) -> dict:
     return out
 
 
-def implicit_mu(e, w, n_electrons, temperature, kind: Smearing):
-    """Chemical potential with its derivative from the particle-number equation."""
-    mu = jax.lax.stop_gradient(chemical_potential(e, w, n_electrons, temperature, kind))
-    n, dn = jax.value_and_grad(lambda m: count(e, m, w, temperature, kind))(mu)
+def implicit_mu(e, w, filling, temperature, kind: Smearing):
+    """Chemical potentials with their derivative from the particle-number equation."""
+    mu = jax.lax.stop_gradient(chemical_potential(e, w, filling, temperature, kind))
+    n, dn = jax.jvp(lambda m: count(e, m, w, temperature, kind), (mu,), (jnp.ones_like(mu),))
     return mu - (n - jax.lax.stop_gradient(n)) / jax.lax.stop_gradient(dn)
 
 
@@ -47,7 +48,7 @@ def root_occupation(eta, scaled, kind: Smearing):
     """f((eta - mu)/T)^{1/2} as a matrix function; `scaled` = (mu, T). Exact also where eta is degenerate."""
     e, u = jnp.linalg.eigh(eta)
     mu, temperature = scaled
-    return (u * jnp.sqrt(kind.occupation((e - mu) / temperature))[..., None, :]) @ u.conj().swapaxes(-1, -2)
+    return (u * jnp.sqrt(kind.occupation((e - against(mu, e)) / temperature))[..., None, :]) @ u.conj().swapaxes(-1, -2)
 
 
 @root_occupation.defjvp
@@ -55,7 +56,7 @@ def _root_occupation_jvp(kind, primals, tangents):
     (eta, (mu, temperature)), (d_eta, d_scaled) = primals, tangents
     e, u = jnp.linalg.eigh(eta)
     uh = u.conj().swapaxes(-1, -2)
-    root = lambda y, m, t: jnp.sqrt(jnp.maximum(kind.occupation((y - m) / t), 1e-300))
+    root = lambda y, m, t: jnp.sqrt(jnp.maximum(kind.occupation((y - against(m, y)) / t), 1e-300))
     s, ds_scaled = jax.jvp(lambda m, t: root(e, m, t), (mu, temperature), d_scaled)
     mean = 0.5 * (e[..., :, None] + e[..., None, :])
     _, slope = jax.jvp(lambda y: root(y, mu, temperature), (mean,), (jnp.ones_like(mean),))
@@ -68,8 +69,7 @@ def _root_occupation_jvp(kind, primals, tangents):
 
 def point_of(problem: Problem, params: dict, data) -> dict:
     """The point of the manifold that parameters stand for."""
-    orth = ORTHONORMALIZATIONS[problem.orthonormalization]
-    psi = orth(to_complex(params["orbitals"]))
+    psi = problem.orthonormalize(to_complex(params["orbitals"]))
     if problem.parametrization == "fixed":
         return {"psi": psi, "occ": ()}
     if problem.parametrization == "auxiliary":
@@ -89,24 +89,27 @@ def value(problem: Problem, params: dict, data):
     """A of unconstrained parameters; differentiable in the parameters and in everything that `data` came from."""
     prepared, temperature = data
     w = weights(prepared)
-    kind, n = problem.kind, prepared.n_electrons
-    psi = ORTHONORMALIZATIONS[problem.orthonormalization](to_complex(params["orbitals"]))
+    kind, n = problem.kind, prepared.filling
+    psi = problem.orthonormalize(to_complex(params["orbitals"]))
     ones = jnp.ones(psi.shape[:3])
     if problem.parametrization == "fixed":
-        return energies(psi, ones, prepared).free
+        return energies(psi, problem.fixed_occupations(psi.shape[:3]), prepared).free
     if problem.parametrization == "row-norm":
         f = occ.row_norms(occ.orthonormal_columns(params["occupations"]), psi.shape[:3])
         return energies(psi, f, prepared, -temperature * jnp.sum(w * occ.fermi_dirac_entropy(f))).free
     if problem.parametrization == "capped-simplex":
         e = params["occupations"]
-        x = (e - implicit_mu(e, w, n, temperature, kind)) / temperature
+        x = (e - against(implicit_mu(e, w, n, temperature, kind), e)) / temperature
         return energies(psi, kind.occupation(x), prepared, -temperature * jnp.sum(w * kind.entropy(x))).free
     eta = _hermitian(params["occupations"])
-    e = jnp.linalg.eigvalsh(eta)
+    e = one_by_one(jnp.linalg.eigvalsh, eta)
     mu = implicit_mu(e, w, n, temperature, kind)
-    root = root_occupation(eta, (mu, temperature), kind)
+    per_k = jnp.broadcast_to(mu[:, None], eta.shape[:2])
+    root = one_by_one(lambda x: root_occupation(x[0], (x[1], temperature), kind), (eta, per_k))
     weighted = jnp.einsum("...ji,...jg->...ig", root, psi)  # rows psi_i f^(1/2): the density needs no eigenvectors
-    return energies(weighted, ones, prepared, -temperature * jnp.sum(w * kind.entropy((e - mu) / temperature))).free
+    return energies(
+        weighted, ones, prepared, -temperature * jnp.sum(w * kind.entropy((e - against(mu, e)) / temperature))
+    ).free
 
 
 def free_energy(
@@ -118,6 +121,7 @@ def free_energy(
     parametrization: str = "auto",
     orthonormalization: str = "qr",
     inputs: dict | None = None,
+    magnetization: float | None = None,
 ):
     """The free energy (hartree) of unconstrained parameters, for `jax.grad` in them and in the inputs.
 
@@ -133,6 +137,7 @@ def free_energy(
         parametrization: see `minimize`.
         orthonormalization: "qr", "loewdin" or "cholesky".
         inputs: continuous inputs in place of `model.inputs()`, for derivatives in positions, strain, potentials, xc.
+        magnetization: N_up - N_down to hold fixed; at T = 0 with spin the starting moments decide where it is None.
 
     Raises:
         InputError: a smearing whose free energy is not bounded below.
@@ -142,14 +147,16 @@ def free_energy(
         parametrization = "auxiliary" if "occupations" in params else "fixed"
     if parametrization != "fixed" and not kind.is_minimum:
         raise InputError(f"smearing = {smearing!r} has no minimum in the occupations: use 'fermi-dirac' or 'gaussian'.")
-    problem = Problem(parametrization, kind, orthonormalization)
-    return value(problem, params, (prepare(model, basis, inputs), jnp.asarray(temperature)))
+    filled = filled_bands(model, 0.0, magnetization) if parametrization == "fixed" else ()
+    problem = Problem(parametrization, kind, orthonormalization, filled if len(set(filled)) > 1 else None)
+    return value(
+        problem, params, (prepare(model, basis, inputs, magnetization=magnetization), jnp.asarray(temperature))
+    )
 
 
 def free_energy_parameters(result) -> dict:
     """Parameters of `free_energy` at the minimum of a result."""
-    problem = Problem(result.options.parametrization, SMEARINGS[result.options.smearing])
-    return parameters_of(problem, result.point)
+    return parameters_of(result.options.problem, result.point)
 
 
 @partial(jax.jit, static_argnames="problem")

@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dftopt.energy.free_energy import density as density_of
+from dftopt.energy.coulomb import normal
+from dftopt.energy.fields import density as density_of
 from dftopt.energy.free_energy import energies, orbital_terms, weights
 from dftopt.energy.prepared import key_of, prepare, prepare_arrays, static_arrays
+from dftopt.errors import InputError
 from dftopt.precision import one_blas_thread
 
 
@@ -24,12 +26,8 @@ def _gradient(changed: dict, inputs: dict, arrays: dict, psi, f, key):
 
 def _orbitals(result):
     """Orbitals and occupations whose free energy was minimized (not those refined afterwards)."""
-    from dftopt.minimization.problem import Problem
-    from dftopt.minimization.smearing import SMEARINGS
-
-    prepared = prepare(result.model, result.basis, result.inputs)
-    problem = Problem(result.options.parametrization, SMEARINGS[result.options.smearing])
-    f, _, _ = problem.occupations(result.point, (prepared, jnp.asarray(result.options.temperature)))
+    prepared = prepare(result.model, result.basis, result.inputs, magnetization=result.options.magnetization)
+    f, _, _ = result.options.problem.occupations(result.point, (prepared, jnp.asarray(result.options.temperature)))
     return result.point["psi"], f, prepared
 
 
@@ -46,17 +44,24 @@ def derivative(result, names: tuple[str, ...]) -> dict:
 
 
 def forces(result) -> np.ndarray:
-    """See `Result.forces`."""
+    """-dA/dR (atoms, 3) averaged over the space group, hartree / bohr; their sum is the error of the grid."""
     f = -np.asarray(derivative(result, ("positions",))["positions"])
-    f = result.basis.kpoints.symmetry.symmetrize_forces(f, result.model.structure.cell)
-    return f - f.mean(axis=0)
+    return result.basis.kpoints.symmetry.symmetrize_forces(f, result.model.structure.cell)
 
 
 def stress(result) -> np.ndarray:
     """See `Result.stress`."""
+    cell, vacuum = result.model.structure.cell, result.basis.vacuum
+    if all(vacuum.isolated):
+        raise InputError(
+            f"coulomb = {vacuum.coulomb!r}: a molecule alone in space has no stress. Relax its positions, not the cell."
+        )
     s = np.asarray(derivative(result, ("strain",))["strain"]) / result.model.structure.volume
-    s = 0.5 * (s + s.T)
-    return result.basis.kpoints.symmetry.symmetrize_stress(s, result.model.structure.cell)
+    s = result.basis.kpoints.symmetry.symmetrize_stress(0.5 * (s + s.T), cell)
+    if not any(vacuum.isolated):
+        return s
+    plane = np.eye(3) - np.outer(*2 * [np.asarray(normal(cell, vacuum.axis))])
+    return plane @ s @ plane
 
 
 @partial(jax.jit, static_argnames=("block",))
@@ -68,4 +73,4 @@ def density(result) -> np.ndarray:
     """See `Result.density`."""
     psi, f, prepared = _orbitals(result)
     summed = _summed(psi, f * weights(prepared), prepared.orbitals, prepared.band_block)
-    return np.asarray(density_of(summed, prepared)[0])
+    return np.asarray(density_of(summed, prepared))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 
+from dftopt.atoms.potentials import from_bytes
+from dftopt.atoms.tabulated import Tabulated
 from dftopt.bases.planewaves import PlaneWaves
 from dftopt.energy.free_energy import Energies
 from dftopt.energy.model import Model
-from dftopt.errors import InputError
+from dftopt.errors import DFTOptWarning, InputError
 from dftopt.minimization.options import Options
-from dftopt.minimization.result import Result, Stats
+from dftopt.minimization.result import Result, Start, Stats
 
 FORMAT = "dftopt result"
 VERSION = 1
@@ -55,11 +58,19 @@ def _write(f: h5py.File, result: Result) -> None:
     if m.atoms.has("initial_magmoms"):
         atoms["magmoms"] = m.atoms.get_initial_magnetic_moments()
     setup = {
-        "model": {"xc": m.functional.name, "pseudopotentials": {e: p.name for e, p in m.potentials.items()}},
+        "model": {
+            "xc": m.functional.name,
+            "spinpol": m.nspin == 2,
+            "charge": float(m.charge),
+            "dispersion": m.dispersion,
+            "pseudopotentials": {e: p.given for e, p in m.potentials.items()},
+        },
         "basis": {
             "ecut": b.ecut,
             "fft": list(b.fft),
             "symmetry": b.symmetry_asked,
+            "coulomb": b.vacuum.coulomb,
+            "dipole_correction": b.vacuum.dipole,
             "kpts": list(b.kpoints.size) if b.kpoints.size else b.kpoints.k.tolist(),
             "shift": list(b.kpoints.shift) if b.kpoints.size else [0, 0, 0],
             "weights": None if b.kpoints.size else b.kpoints.weights.tolist(),
@@ -69,10 +80,17 @@ def _write(f: h5py.File, result: Result) -> None:
         "energies": vars(result.energies),
         "converged": result.converged,
         "verdict": result.verdict,
-        "fermi_level": result.fermi_level,
+        "fermi_levels": result.fermi_levels,
+        "starts": [vars(s) for s in result.starts],
         "diagonality": result.diagonality,
+        "charge_integral": result.charge_integral,
+        "absolute_magnetization": result.absolute_magnetization,
     }
     f.attrs["setup"] = json.dumps(setup)
+    for element, p in m.potentials.items():
+        if isinstance(p, Tabulated):  # the file itself: it may be missing where the result is loaded
+            stored = f.create_dataset(f"potentials/{element}", data=np.frombuffer(p.raw, np.uint8), compression="gzip")
+            stored.attrs["path"], stored.attrs["sha256"] = p.given, p.sha256
     for name in _ARRAYS:
         f[name] = np.asarray(getattr(result, name))
     f["point/psi"] = np.asarray(result.point["psi"])
@@ -105,6 +123,10 @@ def load(path) -> Result:
             }
             a = f["atoms"]
             atoms = Atoms(a["numbers"][()], a["positions"][()], cell=a["cell"][()], pbc=a["pbc"][()])
+            setup["model"]["pseudopotentials"] |= {
+                element: from_bytes(stored[()].tobytes(), str(stored.attrs["path"]))
+                for element, stored in f.get("potentials", {}).items()
+            }
             if "magmoms" in a:
                 atoms.set_initial_magnetic_moments(a["magmoms"][()])
     except (OSError, KeyError, ValueError) as error:
@@ -120,18 +142,23 @@ def load(path) -> Result:
 
 
 def _build(atoms: Atoms, setup: dict, arrays: dict[str, Any], point: dict) -> Result:
-    model = Model(atoms, force=True, **setup["model"])
+    with warnings.catch_warnings():  # told when it was computed
+        warnings.simplefilter("ignore", DFTOptWarning)
+        model = Model(atoms, force=True, **setup["model"])
     basis = PlaneWaves(model, **setup["basis"])
     return Result(
         model=model,
         basis=basis,
-        options=Options(**setup["options"]),
+        options=Options(**{**setup["options"], "filled": tuple(setup["options"]["filled"])}),
         energies=Energies(**setup["energies"]),
         converged=setup["converged"],
         verdict=setup["verdict"],
         stats=Stats(setup["stats"]),
-        fermi_level=setup["fermi_level"],
+        fermi_levels=tuple(setup["fermi_levels"]),
+        starts=tuple(Start(**{**s, "moments": tuple(s["moments"])}) for s in setup["starts"]),
         diagonality=setup["diagonality"],
+        charge_integral=setup["charge_integral"],
+        absolute_magnetization=setup["absolute_magnetization"],
         point=point,
         psi=jnp.asarray(arrays.pop("psi")),
         potential=jnp.asarray(arrays.pop("potential")),

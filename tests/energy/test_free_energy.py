@@ -5,8 +5,10 @@ import pytest
 from systems import aluminium, low_symmetry_silicon, silicon
 
 from dftopt.bases.transforms import density_of_bands, to_grid
-from dftopt.energy.free_energy import apply_hamiltonian, density, energies, energies_and_hpsi, orbital_terms, weights
-from dftopt.energy.hartree import coulomb_kernel, hartree
+from dftopt.energy.fields import coefficients, density
+from dftopt.energy.free_energy import apply_hamiltonian, energies, energies_and_hpsi, orbital_terms, weights
+from dftopt.energy.coulomb import coulomb_kernel
+from dftopt.energy.hartree import hartree
 from dftopt.energy.prepared import prepare
 from dftopt.minimization.orbitals import cholesky_qr
 from dftopt.minimization.start import atomic_density, random_orbitals
@@ -33,7 +35,7 @@ def test_density_integrates_to_the_electrons_and_blocks_do_not_matter():
     basis, prepared, psi = orbitals_of(silicon())
     f = jnp.ones(psi.shape[:3])
     summed, _, _ = orbital_terms(psi, f * weights(prepared), prepared.orbitals, 4)
-    rho, rho_G = density(summed, prepared)
+    rho, rho_G = density(summed, prepared), coefficients(summed, prepared)
     assert float(jnp.mean(rho) * prepared.volume) == pytest.approx(8, rel=1e-13)
     assert float(rho_G[0, 0, 0, 0].real * prepared.volume) == pytest.approx(8, rel=1e-13)
     o = prepared.orbitals
@@ -47,7 +49,7 @@ def test_symmetrized_density_equals_that_of_the_full_mesh():
     # orbitals of one k point, density averaged over the group: the average must be idempotent and keep the charge
     _, prepared, psi = orbitals_of(silicon())
     summed, _, _ = orbital_terms(psi, weights(prepared) * jnp.ones((1, 1, 4)), prepared.orbitals, 4)
-    rho, rho_G = density(summed, prepared)
+    rho, rho_G = density(summed, prepared), coefficients(summed, prepared)
     again = prepared.symmetrizer(rho_G[0])
     np.testing.assert_allclose(again, rho_G[0], atol=1e-14)
     W, t = silicon()[1].kpoints.symmetry.rotations, silicon()[1].kpoints.symmetry.translations

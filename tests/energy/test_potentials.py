@@ -7,6 +7,7 @@ from scipy.special import gamma, spherical_jn
 
 from dftopt.atoms import gth
 from dftopt.energy import local, nonlocal_
+from dftopt.energy.coulomb import coulomb_kernel
 from dftopt.errors import InputError
 
 ELEMENTS = [
@@ -33,7 +34,8 @@ def test_local_part_matches_pyscf(element, name):
         verbose=0,
     )
     G = cell.get_Gv()
-    ours = local.form_factor(np.sum(G**2, axis=1), p.parameters())
+    G2 = np.sum(G**2, axis=1)
+    ours = local.form_factor(G2, p.parameters(), coulomb_kernel(G2))
     theirs = -pseudo.get_vlocG(cell, G)[0]
     np.testing.assert_allclose(ours[1:], theirs[1:], rtol=1e-12, atol=1e-12)
     assert float(local.alpha(p.parameters())) == pytest.approx(float(theirs[0]), rel=1e-12)

@@ -34,10 +34,20 @@ def test_fermi_dirac_entropy_is_minus_f_ln_f():
 def test_chemical_potential_counts_the_electrons(name, temperature):
     e = jnp.asarray(np.sort(np.random.default_rng(1).normal(size=(1, 5, 7)), axis=-1))
     w = jnp.asarray(2 * np.array([1, 2, 3, 4, 5]) / 15)[None, :, None]
-    mu = chemical_potential(e, w, 6.3, temperature, SMEARINGS[name])
-    assert float(count(e, mu, w, temperature, SMEARINGS[name])) == pytest.approx(6.3, abs=1e-12)
+    mu = chemical_potential(e, w, jnp.array([6.3]), temperature, SMEARINGS[name])
+    assert count(e, mu, w, temperature, SMEARINGS[name]).item() == pytest.approx(6.3, abs=1e-12)
 
 
 def test_unknown_smearing_lists_the_known():
     with pytest.raises(InputError, match="fermi-dirac"):
         smearing("fermi")
+
+
+@pytest.mark.parametrize("name", list(SMEARINGS))
+def test_each_spin_has_its_own_chemical_potential_where_the_magnetization_is_fixed(name):
+    rng = np.random.default_rng(0)
+    e, w = jnp.asarray(rng.normal(size=(2, 3, 6))), jnp.asarray([0.25, 0.5, 0.25])[None, :, None]
+    both = chemical_potential(e, w, jnp.array([3.3, 1.4]), 0.05, SMEARINGS[name])
+    for s, n in enumerate((3.3, 1.4)):
+        alone = chemical_potential(e[s : s + 1], w, jnp.array([n]), 0.05, SMEARINGS[name])
+        assert float(both[s]) == pytest.approx(float(alone[0]), abs=1e-12)
