@@ -19,7 +19,7 @@ demo: $(STAMP)
 	wait $$other || status=$$?; echo; cat out/aluminium/log.txt; exit $$status
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --cov=dftopt --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov=dftopt --cov-report=term
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
