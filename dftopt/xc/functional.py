@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dftopt.errors import InputError
-from dftopt.xc import b88, lyp, p86, pbe, pw91, r2scan, rpbe, scan
+from dftopt.xc import b88, lyp, p86, pbe, pw91, r2scan, rpbe, scan, tpss
 from dftopt.xc.pw92 import lda_c_pw, lda_c_pw_mod
 from dftopt.xc.pz81 import lda_c_pz
 from dftopt.xc.slater import lda_x
@@ -45,6 +45,8 @@ TERMS: dict[str, Term] = {
     "gga_c_pw91": Term("gga", pw91.gga_c_pw91, pw91.CORRELATION),
     "gga_c_lyp": Term("gga", lyp.gga_c_lyp, lyp.PARAMETERS),
     "gga_c_p86": Term("gga", p86.gga_c_p86, p86.PARAMETERS),
+    "mgga_x_tpss": Term("mgga", tpss.mgga_x_tpss, tpss.EXCHANGE),
+    "mgga_c_tpss": Term("mgga", tpss.mgga_c_tpss, tpss.CORRELATION),
     "mgga_x_scan": Term("mgga", scan.mgga_x_scan, scan.EXCHANGE),
     "mgga_c_scan": Term("mgga", scan.mgga_c_scan, scan.CORRELATION),
     "mgga_x_r2scan": Term("mgga", r2scan.mgga_x_r2scan, r2scan.EXCHANGE),
@@ -61,6 +63,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "PW91": ("gga_x_pw91", "gga_c_pw91"),
     "BLYP": ("gga_x_b88", "gga_c_lyp"),
     "BP86": ("gga_x_b88", "gga_c_p86"),
+    "TPSS": ("mgga_x_tpss", "mgga_c_tpss"),
     "SCAN": ("mgga_x_scan", "mgga_c_scan"),
     "r2SCAN": ("mgga_x_r2scan", "mgga_c_r2scan"),
     "none": (),
@@ -165,7 +168,7 @@ def functional(name: str) -> Functional:
 
     Args:
         name: "LDA" (Slater + Perdew-Wang 1992), "PBE", "PBEsol", "revPBE", "RPBE", "WC", "PW91", "BLYP", "BP86",
-            "SCAN", "r2SCAN", "none", or libxc names joined by "+" ("lda_x+lda_c_vwn", "lda_xc_teter93"); case does
+            "TPSS", "SCAN", "r2SCAN", "none", or libxc names joined by "+" ("lda_x+lda_c_vwn", "lda_xc_teter93"); case does
             not matter.
 
     Returns:

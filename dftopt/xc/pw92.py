@@ -78,6 +78,11 @@ def epsilon_c(rs: Float[Array, "..."], spin: Polarization | None, c: Constants) 
     return unpolarized + spin.f * (stiffness / c.f2 * (1 - spin.zeta4) + (polarized - unpolarized) * spin.zeta4)
 
 
+def epsilon_polarized(rs: Float[Array, "..."], c: Constants) -> Float[Array, "..."]:
+    """Correlation energy per electron (hartree) of the fully polarized gas: `epsilon_c` at zeta = 1."""
+    return _fit(rs, jnp.sqrt(rs), c.polarized)
+
+
 def _correlation(rho_s: Float[Array, "spin ..."], c: Constants) -> Float[Array, "..."]:
     n = density(rho_s)
     return jnp.where(n.present, n.rho * epsilon_c(n.rs, n.polarization, c), 0.0)

@@ -9,8 +9,9 @@ from dftopt.xc import pw92, scan
 from dftopt.xc.enhancement import enhanced
 from dftopt.xc.variables import density, iso_orbital
 
-EXCHANGE = {**scan.EXCHANGE, "eta": 0.001, "dp2": 0.361}
-CORRELATION = {**scan.CORRELATION, "eta": 0.001, "dp2": 0.361}
+C1_X, C1_C = scan.EXCHANGE["c1"], scan.CORRELATION["c1"]
+EXCHANGE = {key: scan.EXCHANGE[key] for key in ("c2", "d", "k1", "h0", "a1")} | {"eta": 0.001, "dp2": 0.361}
+CORRELATION = {key: scan.CORRELATION[key] for key in ("c2", "d", "b1", "b2", "b3")} | {"eta": 0.001, "dp2": 0.361}
 
 POLYNOMIAL_X = (
     1,
@@ -44,7 +45,6 @@ def mgga_x_r2scan(
     rho_s: Float[Array, "spin ..."],
     sigma: Float[Array, "gradient ..."],
     tau_s: Float[Array, "spin ..."],
-    c1,
     c2,
     d,
     k1,
@@ -63,7 +63,6 @@ def mgga_x_r2scan(
         rho_s: total density, or up and down densities, bohr^-3.
         sigma: squared gradients (total, or uu, ud, dd), bohr^-8.
         tau_s: kinetic energy densities (total, or up and down), hartree/bohr^3.
-        c1: decay of the switch below alpha = 0.
         c2: decay of the switch above alpha = 2.5.
         d: limit of -f at large alpha.
         k1: bound of h1 - 1.
@@ -82,7 +81,7 @@ def mgga_x_r2scan(
 
     def factor(s2, alpha):
         x = (expansion * jnp.exp(-s2 * s2 / (dp2 * dp2 * dp2 * dp2)) + scan.MU) * s2
-        f = switch(alpha / (1 + 5 / 3 * eta * s2), POLYNOMIAL_X, c1, c2, d)
+        f = switch(alpha / (1 + 5 / 3 * eta * s2), POLYNOMIAL_X, C1_X, c2, d)
         return scan.join_exchange(x, f, s2, k1, h0, a1)
 
     return enhanced(factor, rho_s, sigma, tau_s)
@@ -92,7 +91,6 @@ def mgga_c_r2scan(
     rho_s: Float[Array, "spin ..."],
     sigma: Float[Array, "gradient ..."],
     tau_s: Float[Array, "spin ..."],
-    c1,
     c2,
     d,
     b1,
@@ -112,7 +110,6 @@ def mgga_c_r2scan(
         rho_s: total density, or up and down densities, bohr^-3.
         sigma: squared gradients (total, or uu, ud, dd), bohr^-8.
         tau_s: kinetic energy densities (total, or up and down), hartree/bohr^3.
-        c1: decay of the switch below alpha = 0.
         c2: decay of the switch above alpha = 2.5.
         d: limit of -f at large alpha.
         b1: high-density limit of the single orbital's energy, hartree.
@@ -140,5 +137,5 @@ def mgga_c_r2scan(
     shift = _SLOPE_C / 27 / ds * shift * v.s2 * jnp.exp(-v.s2 * v.s2 / (dp2 * dp2 * dp2 * dp2))
     e0 = scan.single_orbital(n, v.s2, b1, b2, b3)
     e1 = scan.slowly_varying(n, v.sigma, e_c, shift)
-    f = switch(v.alpha / (1 + 5 / 3 * eta * v.s2 / ds), POLYNOMIAL_C, c1, c2, d)
+    f = switch(v.alpha / (1 + 5 / 3 * eta * v.s2 / ds), POLYNOMIAL_C, C1_C, c2, d)
     return jnp.where(n.present, n.rho * (e1 + f * (e0 - e1)), 0.0)

@@ -25,7 +25,9 @@ S2 = 1 / (4 * (3 * np.pi**2) ** (2 / 3))
 C_F = 0.3 * (3 * np.pi**2) ** (2 / 3)
 """tau_unif = C_F rho^(5/3), the kinetic energy density of the uniform gas (hartree/bohr^3)."""
 
-_RS = (3 / (4 * np.pi)) ** (1 / 3)
+RS = (3 / (4 * np.pi)) ** (1 / 3)
+"""r_s = RS / rho^(1/3), the Wigner-Seitz radius (bohr)."""
+
 _F_ZETA = 1 / (2 ** (4 / 3) - 2)
 
 
@@ -105,7 +107,7 @@ def density(rho_s: Float[Array, "spin ..."]) -> Density:
         rho_s = jnp.where(present, rho_s, 0.5)  # rho is 1 there
         spin = polarization(rho_s[0], rho_s[1], rho)
     cbrt = jnp.cbrt(rho)
-    return Density(present, rho, cbrt, _RS / cbrt, spin)
+    return Density(present, rho, cbrt, RS / cbrt, spin)
 
 
 def total_sigma(sigma: Float[Array, "gradient ..."]) -> Float[Array, "..."]:
@@ -118,12 +120,14 @@ class IsoOrbital(NamedTuple):
     r"""How a density compares with a single orbital's.
 
     Attributes:
-        sigma: squared gradient of the total density, within the bound, bohr^-8.
+        sigma_s: squared gradients (total, or uu, ud, dd) within the bound, bohr^-8.
+        sigma: that of the total density, bohr^-8.
         s2: squared reduced gradient of the total density.
         tau: kinetic energy density in units of the unpolarized uniform gas's.
         alpha: $(\tau - \tau_W) / \tau_{unif}$.
     """
 
+    sigma_s: Float[Array, "gradient ..."]
     sigma: Float[Array, "..."]
     s2: Float[Array, "..."]
     tau: Float[Array, "..."]
@@ -156,19 +160,19 @@ def iso_orbital(
     tau_s = jnp.where(tau_s >= 0, tau_s, 0.0)  # ">=": as for the density
     tau = jnp.sum(tau_s, axis=0)
     if n.polarization is None:
-        total = total_sigma(sigma)
-        total = jnp.where(total <= 8 * n.rho * tau, total, 8 * n.rho * tau)
+        sigma = jnp.where(sigma <= 8 * n.rho * tau, sigma, 8 * n.rho * tau)
     else:
         bound = 8 * jnp.where(rho_s > 0, rho_s, 0.0) * tau_s
         up, down = (jnp.where(sigma[2 * i] <= bound[i], sigma[2 * i], bound[i]) for i in range(2))
         mean = (up + down) / 2
         mixed = jnp.where(sigma[1] <= mean, jnp.where(sigma[1] >= -mean, sigma[1], -mean), mean)
-        total = total_sigma(jnp.stack([up, mixed, down]))
+        sigma = jnp.stack([up, mixed, down])
+    total = total_sigma(sigma)
     rho53 = n.rho * n.cbrt * n.cbrt
     s2 = S2 * total / (rho53 * n.rho)
     tau = tau / (C_F * rho53)
     alpha = tau - 5 / 3 * s2
-    return IsoOrbital(total, s2, tau, alpha if n.polarization is None else alpha / n.polarization.ds)
+    return IsoOrbital(sigma, total, s2, tau, alpha if n.polarization is None else alpha / n.polarization.ds)
 
 
 def spin_scaled(

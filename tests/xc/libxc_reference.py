@@ -35,7 +35,7 @@ def evaluate(name, rho_s, gradients=None, tau_s=None):
 
     Returns:
         e (points,), de/drho_s (spin, points), de/dsigma (1 or 3, points; None for an LDA), de/dtau_s (spin, points;
-        None for LDAs and GGAs).
+        None for LDAs and GGAs); NaN where libxc's thresholds decide.
     """
     spin = len(rho_s) - 1
     is_mgga, is_gga = name.startswith("mgga"), "gga" in name
@@ -52,4 +52,9 @@ def evaluate(name, rho_s, gradients=None, tau_s=None):
         v_tau = np.where(empty, v_tau[::-1], v_tau)
     if name == "gga_c_lyp" and spin:  # libxc divides the floor of an empty channel's sigma by that of its density
         v_sigma[::2] = np.where(empty, 0.75 * v_sigma[1], np.where(empty[::-1], 0.0, v_sigma[::2]))  # eq. (2), d = 0
+    if (
+        name == "mgga_c_tpss" and spin
+    ):  # libxc's depend on its floors: C(zeta, xi) is singular there, but does not matter
+        v_rho[empty] = np.nan
+        v_sigma[::2][empty] = v_sigma[1][empty.any(axis=0)] = np.nan
     return energy, v_rho, v_sigma if is_gga else None, v_tau if is_mgga else None

@@ -30,6 +30,7 @@ from dftopt.xc.file_names import LIBXC
         ("REVPBE", "revPBE"),
         ("SLA PW HHNX PBC", "RPBE"),
         ("SLA PW WCX PBC", "WC"),
+        (" SLA  PW   TPSS TPSS", "TPSS"),
         ("SCAN", "SCAN"),
         ("nox+noc+nogx+nogc+scan", "SCAN"),
         ("SLA PW NOGX NOGC", "LDA"),

@@ -15,7 +15,7 @@ EXCHANGE = [name for name in TERMS if "_x" in name and "_xc" not in name]
 SECOND_BY_DEFAULT = [("LDA", 2), ("PBE", 2), ("BLYP", 1), ("SCAN", 1)]  # a compilation each, of seconds
 SECOND = [
     *("LDA", "lda_xc_teter93+lda_c_vwn+lda_c_vwn_rpa+lda_c_pz", "PBE", "PW91", "BLYP", "gga_x_rpbe+gga_x_wc+gga_c_p86"),
-    *("SCAN", "r2SCAN"),
+    *("TPSS", "SCAN", "r2SCAN"),
 ]
 
 # total density or (up, down); sigma or (uu, ud, dd)
