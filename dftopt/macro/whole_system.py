@@ -110,6 +110,8 @@ def check_start(sim, start, count, seed):
             )
         checks.whole("trajectories", count, remedy="It is the number of independent starts.")
         start = _initial(sim, jax.random.key(checks.whole("seed", seed, low=0)), count)
+    elif getattr(sim, "initial", None) is not None:
+        start = _like(jax.eval_shape(sim.initial, jax.random.key(0)), start)
     start = jax.tree.map(jnp.asarray, start)
     leaves = jax.tree.leaves(start)
     if not leaves or any(a.ndim == 0 or len(a) != len(leaves[0]) or len(a) == 0 for a in leaves):
@@ -122,10 +124,23 @@ def check_start(sim, start, count, seed):
         raise InputError(
             f"start has states of the shape {[a.shape for a in jax.tree.leaves(one)]}; the lattice is {sites}."
         )
-    after = jax.eval_shape(sim.step, one, jax.random.key(0), 1.0)
+    try:
+        after = jax.eval_shape(sim.step, one, jax.random.key(0), 1.0)
+    except TypeError as error:
+        raise InputError(f"step cannot take a state like {one}: {str(error).splitlines()[0]}") from error
     if jax.tree.map(lambda a: (a.shape, a.dtype), after) != jax.tree.map(lambda a: (a.shape, a.dtype), one):
         raise InputError(f"step must return a state like the one it is given, {one}; it returns {after}.")
     z = jax.eval_shape(sim.observe, one)
     if getattr(z, "ndim", None) != 1:
         raise InputError(f"observe must return one axis of coordinates (d,); it returns {z}. For one: value[None].")
     return start
+
+
+def _like(own, start):
+    """`start` in the types of the simulator's own states, if that changes no value."""
+    if len(jax.tree.leaves(own)) != len(jax.tree.leaves(start)):
+        return start
+    with np.errstate(invalid="ignore"):
+        cast = jax.tree.map(lambda o, a: np.asarray(a).astype(o.dtype), own, start)
+    same = jax.tree.map(lambda a, b: np.array_equal(a, b, equal_nan=True), cast, jax.tree.map(np.asarray, start))
+    return cast if all(jax.tree.leaves(same)) else start

@@ -11,8 +11,8 @@ from dftopt.macro.data import Increments
 from dftopt.macro.lags import lag_check
 from dftopt.macro.partial_evolution import block_of, corners, evolve, factor_of
 from dftopt.macro.simulator import as_simulator, parameters_of, size_of
-from dftopt.macro.trajectories import check_start
-from dftopt.macro.trajectories import trajectories as run
+from dftopt.macro.whole_system import check_start
+from dftopt.macro.whole_system import trajectories as run
 
 ESTIMATORS = ("auto", "rates", "steps")
 EVOLUTIONS_AT_ONCE = 512
