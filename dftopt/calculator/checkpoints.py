@@ -43,7 +43,7 @@ def minimize(
     options = dict(setup.minimize_options)
     limit, before = options["maxiter"], None
     while True:
-        watch = _Watch(progress, before, every)
+        watch = _Watch(progress, before, every, options["tol"] * len(setup.model.structure))
         result = dftopt.minimize(setup.model, setup.basis, **options, start=start, progress=watch)
         result = _joined(before, result)
         left = limit - result.stats["evaluations"]
@@ -57,14 +57,14 @@ def minimize(
 class _Watch:
     """The `progress` of one stretch: tells the caller's, and ends the stretch when it is time to save."""
 
-    def __init__(self, progress, before: Result | None, every: float):
-        self._progress, self._before, self._end = progress, before, time.monotonic() + every
+    def __init__(self, progress, before: Result | None, every: float, tol: float):
+        self._progress, self._before, self._end, self._tol = progress, before, time.monotonic() + every, tol
         self.paused = False
 
     def __call__(self, step: Step) -> bool:
         if self._progress is not None and self._progress(_after(self._before, step)) is True:
             return True
-        self.paused = time.monotonic() > self._end
+        self.paused = time.monotonic() > self._end and step.error > self._tol
         return self.paused
 
 

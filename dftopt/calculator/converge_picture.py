@@ -28,8 +28,9 @@ def draw(path, axes: list[Axis], quantity: str, title: str = "") -> list[Path]:
         for panel, axis in zip(panels[0], axes, strict=True):
             _panel(panel, axis, quantity)
         panels[0][0].set_ylabel(f"Error of {IN_WORDS[quantity][0].lower()}{IN_WORDS[quantity][1:]}")
-        panels[0][0].legend()
-        figure.suptitle(title, fontsize=10)
+        if title:
+            panels[0][0].set_title(title, loc="left")
+        figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
         written = style.save(figure, path)
     for axis in axes:
         total = np.array([p.total for p in axis.points])
@@ -67,6 +68,14 @@ def _panel(panel, axis: Axis, quantity: str) -> None:
     if axis.recommended is not None:
         panel.axvline(x[axis.recommended], color=style.GREY, lw=4, alpha=0.25, zorder=0, label="recommended")
     panel.set_xlabel(LABELS[axis.name])
+    low, high = panel.get_ylim()
+    panel.set_ylim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high)))  # whole decades
+    panel.yaxis.set_minor_formatter("")
+    if axis.name == "ecut":
+        panel.set_xticks(x)
+        panel.set_xlim(x[0] - 0.3, x[-1] + 0.3)
+    else:
+        panel.set_xlim(-0.3, len(x) - 0.7)
 
 
 def _csv(path: Path, columns: dict) -> Path:

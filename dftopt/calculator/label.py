@@ -80,8 +80,9 @@ def compute(
     for done, index in enumerate(todo, start=1):
         begun = time.monotonic()
         numbers, reason, fresh = _one(frames[index], series, retry)
-        if fresh:
-            spent, worked = spent + time.monotonic() - begun, worked + weights[done - 1]
+        if fresh:  # compilation is left out: most frames find their programs
+            compiling = numbers["compile_seconds"] if numbers is not None else 0.0
+            spent, worked = spent + time.monotonic() - begun - compiling, worked + weights[done - 1]
         left = float(weights[done:].sum() * spent / worked) if worked else None
         yield Progress(index, numbers, reason, done, len(frames), left)
 

@@ -48,7 +48,7 @@ def draw(path, phonons: Phonons, along: BandPath, title: str = "") -> list[Path]
         left.tick_params(axis="x", length=0, labelsize=10)
         right.fill_betweenx(energies, dos, color=style.COLOURS[1], alpha=0.25, lw=0)
         right.plot(dos, energies, color=style.COLOURS[1], lw=1.0)
-        right.set(xlim=(0, 1.1 * dos.max()), xlabel="States / cm$^{-1}$ / cell")
+        right.set(xlim=(0, 1.1 * dos.max()), xlabel="States / cm$^{-1}$")
         right.tick_params(axis="y", length=0)
         for panel in (left, right):
             if low < 0:

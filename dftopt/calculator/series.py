@@ -81,7 +81,8 @@ class Series:
         if self._stop():
             raise Stopped("stopped before the next structure.")
         memory = self._memories.setdefault(slot, Memory())
-        setup = _build(atoms, {**self.parameters, **changed}, memory)
+        memories = [memory, *(m for m in self._memories.values() if m is not memory)]
+        setup = _build(atoms, {**self.parameters, **changed}, memories)
         result = self._minimize(setup, memory)
         if result.status == "interrupted":
             if self._state is not None:
@@ -123,26 +124,26 @@ class Series:
         return None if checkpoints.difference(saved, setup) else saved
 
 
-def _build(atoms: Atoms, parameters: dict[str, Any], memory: Memory) -> Setup:
-    """A calculation in the arrays of the last one where it fits, always on its own FFT grid.
+def _build(atoms: Atoms, parameters: dict[str, Any], memories: list[Memory]) -> Setup:
+    """A calculation in the arrays of an earlier one where it fits, always on its own FFT grid.
 
     A grid that depends on the structures before would make numbers depend on their order.
     """
 
     def like(structure, ecut: float):
-        sizes = memory.like(structure, ecut)
+        sizes = next((found for memory in memories if (found := memory.like(structure, ecut)) is not None), None)
         return None if sizes is None else {k: n for k, n in sizes.items() if not k.startswith("fft")}
 
     setup = build(atoms, parameters, like, ROOM)
-    if parameters.get("fft") is None and setup.basis.fft != _own_grid(setup):
+    if parameters.get("fft") is None and setup.basis.fft != own_grid(atoms, setup.basis.ecut * HARTREE_IN_EV):
         return build(atoms, parameters, None, ROOM)
     return setup
 
 
-def _own_grid(setup: Setup) -> tuple[int, ...]:
-    """The FFT grid that a structure gets when it comes alone."""
-    cell, ecut = setup.model.structure.cell, setup.basis.ecut
-    return tuple(grid.next_smooth(int(n)) for n in 2 * grid.largest_indices(cell, 2 * np.sqrt(2 * ecut)) + 1)
+def own_grid(atoms: Atoms, ecut: float) -> tuple[int, ...]:
+    """The FFT grid that a structure gets when it comes alone; ecut in eV."""
+    largest = grid.largest_indices(atoms.cell.array / BOHR_IN_ANGSTROM, 2 * np.sqrt(2 * ecut / HARTREE_IN_EV))
+    return tuple(grid.next_smooth(int(n)) for n in 2 * largest + 1)
 
 
 def numbers(result: Result) -> dict[str, Any]:

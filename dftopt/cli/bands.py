@@ -36,13 +36,14 @@ def add_flags(command) -> None:
 def main(options) -> int:
     """Exit status of the command."""
     import dftopt
+    from dftopt.calculator import checkpoints
     from dftopt.cli import ground_state, output
     from dftopt.cli.inputs import RESULTS
     from dftopt.cli.structures import check_file
 
     asked = {k: v for k, v in {"path": options.path, "npoints": options.npoints}.items() if v is not None}
     if Path(options.file).suffix.lower() not in RESULTS:
-        options.start = None
+        options.start, options.save_every = None, checkpoints.EVERY
         return ground_state.main(options, bands=asked)
     result = dftopt.load(check_file(options.file))
     if options.nbands is not None:

@@ -18,6 +18,7 @@ from dftopt.units import HARTREE_IN_EV
 READERS = {"energy": quantities.energy, "forces": quantities.force, "stress": quantities.pressure}
 COARSE = {"spacing": 0.45}  # 1/angstrom: mesh at which the cutoff is raised, unless one is given
 MILLI = {"energy": (1e3, "meV/atom"), "forces": (1e3, "meV/A"), "stress": (1.0, "GPa")}
+_KEYS = {"ecut": "ecut_eV", "kpts": "kpts"}  # in the JSON
 RESULTS = ("converge.png", "converge-ecut.csv", "converge-kpts.csv")
 
 
@@ -28,6 +29,8 @@ def main(options) -> int:
         The exit status.
     """
     given = read_input(options.file, options)
+    if given.parameters.pop("fft", None) is not None:
+        given.notes.append("fft is not kept: every cutoff gets its own grid")
     quantity = options.quantity
     converge.check(given.atoms, quantity)
     accuracy = _accuracy(options.accuracy, quantity)
@@ -180,8 +183,7 @@ def _write(job: Work, given: Input, default, axes: list[Axis], quantity: str, ac
         "accuracy": accuracy,
         "unit": unit,
         "recommended": {
-            "ecut_eV" if a.name == "ecut" else a.name: None if a.recommended is None else a.points[a.recommended].setting
-            for a in axes
+            _KEYS[a.name]: None if a.recommended is None else a.points[a.recommended].setting for a in axes
         },
         "series": {a.name: _rows(a) for a in axes},
         "input": report.complete_input(given.atoms, default.parameters),
@@ -198,7 +200,7 @@ def _rows(axis: Axis) -> list[dict]:
     """One setting each."""
     rows = []
     for p, error in zip(axis.points, axis.errors, strict=True):
-        row = {"setting": p.setting, "value": p.value, "error": error, "total_eV_per_atom": p.total}
+        row = {_KEYS[axis.name]: p.setting, "value": p.value, "error": error, "total_eV_per_atom": p.total}
         rows.append({**row, "iterations": p.iterations, "seconds": p.seconds})
     return rows
 

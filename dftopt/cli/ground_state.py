@@ -118,7 +118,7 @@ def _run(given: Input, setup: Setup, start, wanted, where: output.Output, log: l
             return signals.stop()
 
         try:
-            result = checkpoints.minimize(setup, where.file(STATE), start, progress)
+            result = checkpoints.minimize(setup, where.file(STATE), start, progress, options.save_every)
         except KeyboardInterrupt:
             log("\ninterrupted before the end: no result.")
             raise

@@ -155,6 +155,8 @@ def _tell(job: Work, found: Phonons, setup: Setup, supercell, sum_rule: bool) ->
         job.log(
             f"  in {kind} of {len(species)} elements longitudinal optical modes lie higher at Gamma: that is not included"
         )
+    if 1 in supercell:
+        job.log("  along an axis with one cell frequencies are exact at Gamma alone, elsewhere they are interpolated")
     value, q = found.lowest
     if found.is_stable:
         job.log("\nno imaginary modes: the structure is a minimum, as far as the supercell shows it")

@@ -18,6 +18,7 @@ from ase.io import espresso
 from ase.units import Bohr, Rydberg
 
 from dftopt.atoms import kpoints
+from dftopt.atoms.checks import check_atoms
 from dftopt.atoms.symmetry import find_symmetry
 from dftopt.cli import pwscf_potentials
 from dftopt.errors import InputError
@@ -147,6 +148,7 @@ def _parse(path: Path):
     strange = [label for label in labels if label not in known]
     if strange:
         raise InputError(f"{path.name}: ATOMIC_POSITIONS names {strange[0]!r}, ATOMIC_SPECIES does not.")
+    check_atoms(atoms, force=True)  # before its symmetry is looked for
     atoms.set_masses([known[label] if known[label] > 0 else None for label in labels])
     atoms.set_initial_magnetic_moments(None)
     return system, control, cards, (labels, atoms, species)

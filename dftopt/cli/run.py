@@ -22,7 +22,7 @@ Writes to out/NAME (or --out):
   result.json        all numbers, hartree and bohr, with the input that reproduces them
   result.h5          everything, for dftopt bands, dos and info, --start, and dftopt.load
   convergence.png    the way to the minimum (.csv: its numbers); bands.png with .json and dos.csv when asked for
-  checkpoint.h5      during a long run, the state of at most ten minutes ago
+  checkpoint.h5      during a long run, the state of at most ten minutes ago (--save-every)
 
 Exit status: 0 converged; 1 not converged, interrupted or out of time, with the state saved (--resume goes on);
 2 wrong input, nothing started.
@@ -39,6 +39,13 @@ def add_flags(command) -> None:
     command.add_argument("--bands", metavar="PATH", help="also bands along special points, such as LGXWKG")
     command.add_argument(
         "--start", metavar="RESULT.h5", help="start from the orbitals of a saved result with the same k points"
+    )
+    command.add_argument(
+        "--save-every",
+        type=flags.duration,
+        default=600.0,
+        metavar="TIME",
+        help="how often the state is saved (default 10m)",
     )
     flags.output(command)
 
