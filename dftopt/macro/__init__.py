@@ -12,6 +12,7 @@ _HOMES = {
     "PredatorPrey": "dftopt.macro.predator_prey",
     "SIRLattice": "dftopt.macro.sir",
     "sample": "dftopt.macro.sampling",
+    "upsample": "dftopt.macro.upsampling",
     "lag_check": "dftopt.macro.lags",
     "trajectories": "dftopt.macro.whole_system",
     "Simulator": "dftopt.macro.simulator",

@@ -18,12 +18,14 @@ def test_force_is_the_derivative_of_the_energy_plus_the_drag():
     sim = macro.Polymer(8, rate=0.3)
     x = sim.initial(jax.random.key(0))
     drag = 0.3 * np.asarray(x) * [1, -1, 0]
-    np.testing.assert_allclose(sim.force(x), drag - jax.grad(sim.energy)(x), atol=1e-12)
+    np.testing.assert_allclose(sim.force(x), drag - jax.grad(sim.energy)(x), atol=2e-6)  # pair forces: single precision
     e, h = np.zeros(x.shape), 1e-5
     e[3, 1] = h
     slope = (sim.energy(x + e) - sim.energy(x - e)) / (2 * h)
-    np.testing.assert_allclose(sim.force(x)[3, 1] - drag[3, 1], -slope, rtol=1e-7)
-    assert abs((sim.force(x) - drag).sum(0)).max() < 1e-12
+    np.testing.assert_allclose(sim.force(x)[3, 1] - drag[3, 1], -slope, rtol=1e-5)
+    assert abs((sim.force(x) - drag).sum(0)).max() < 1e-5
+    free = macro.Polymer(8, rate=0.3, attraction=0.0, repulsion=0.0)
+    np.testing.assert_allclose(free.force(x), drag - jax.grad(free.energy)(x), atol=1e-12)
 
 
 def ideal(rate=0.0, **options):
@@ -37,12 +39,12 @@ def test_springs_have_their_exact_moments_without_flow():
     weight = lambda r: r**2 * (1 - r**2 / sim.bond**2) ** (sim.spring * sim.bond**2 / 2)
     integral = integrate.quad(lambda r: r**2 * weight(r), 0, sim.bond)[0] / integrate.quad(weight, 0, sim.bond)[0]
     assert abs(exact - integral) < 1e-10
-    count = 4000
+    count = 1500
     x = initial(sim, random.split(jax.random.key(0), count))
     start = np.square(np.diff(x, axis=1)).sum(-1)
     assert abs(start.mean() - exact) < 4 * start.std() / np.sqrt(start.size)
-    x = step(sim, 0.5 * x, random.split(jax.random.key(1), count), 8.0)
-    x = np.asarray(step(sim, x, random.split(jax.random.key(2), count), 8.0))
+    x = step(sim, 0.5 * x, random.split(jax.random.key(1), count), 6.0)
+    x = np.asarray(step(sim, x, random.split(jax.random.key(2), count), 6.0))
     bonds = np.square(np.diff(x, axis=1)).sum(-1)
     assert abs(bonds.mean() - exact) < 4 * bonds.std() / np.sqrt(bonds.size) + 1e-3
     ends = np.square(x[:, -1] - x[:, 0]).sum(-1)
