@@ -20,6 +20,17 @@ _HOMES = {
     "bands": "dftopt.properties.bands",
     "eigenvalues_at": "dftopt.properties.bands",
     "dos": "dftopt.properties.dos",
+    "projections": "dftopt.properties.projections",
+    "loewdin_charges": "dftopt.properties.projections",
+    "pdos": "dftopt.properties.pdos",
+    "fat_bands": "dftopt.properties.pdos",
+    "fermi_surface": "dftopt.properties.fermi_surface",
+    "orbital": "dftopt.properties.volumetric",
+    "potential": "dftopt.properties.volumetric",
+    "planar_average": "dftopt.properties.planar",
+    "work_function": "dftopt.properties.planar",
+    "write_field": "dftopt.properties.volumetric_files",
+    "write_fermi_surface": "dftopt.properties.volumetric_files",
     "load": "dftopt.properties.files",
     "DFTOpt": "dftopt.calculator.ase_calculator",
     "enable_compilation_cache": "dftopt.precision",
@@ -41,7 +52,13 @@ if TYPE_CHECKING:
     from dftopt.precision import enable_compilation_cache
     from dftopt.properties.bands import bands, eigenvalues_at
     from dftopt.properties.dos import dos
+    from dftopt.properties.fermi_surface import fermi_surface
     from dftopt.properties.files import load
+    from dftopt.properties.pdos import fat_bands, pdos
+    from dftopt.properties.planar import planar_average, work_function
+    from dftopt.properties.projections import loewdin_charges, projections
+    from dftopt.properties.volumetric import orbital, potential
+    from dftopt.properties.volumetric_files import write_fermi_surface, write_field
 
 
 _FLOORS = ("macro",)  # subpackages with names of their own

@@ -28,15 +28,17 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#e69f00", "#56b4e9", "#009e73"
 YELLOW, BLUE, VERMILION, PURPLE = "#f0e442", "#0072b2", "#d55e00", "#cc79a7"
 GREY = "#6e6e6e"  # axes of reference, guides to the eye
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)  # in the order in which series take them
+AREAS = (BLUE, ORANGE, BLACK, GREEN, SKY, PURPLE, VERMILION)  # for neighbouring areas: the first four differ in grey
 LINES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (1, 1)), (0, (8, 2)))  # the same series in grey
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-SEQUENTIAL, DIVERGING = "cividis", "PuOr_r"  # colour maps: lightness grows with the value; zero is white
+SEQUENTIAL, DIVERGING = "YlGnBu", "PuOr_r"  # colour maps: light is low; zero is white
 COLUMN, PAGE = 4.2, 6.8  # inch: widths of a picture in one column and across a page
 HEIGHT = 3.0  # inch: of one panel
 DASHES = (0, (4, 3))  # of lines that mark a level
 RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
+    "axes.titlelocation": "left",
     "axes.labelsize": 10,
     "axes.linewidth": 0.8,
     "axes.spines.top": False,
@@ -127,7 +129,25 @@ def write_csv(path, columns: Mapping[str, Any]) -> Path:
 
 def mark_zero(axis, along: str = "x") -> None:
     """A dashed grey line at zero across an axis: "x" horizontal (y = 0), "y" vertical (x = 0)."""
-    (axis.axhline if along == "x" else axis.axvline)(0.0, color=GREY, lw=0.8, ls=DASHES, zorder=0)
+    (axis.axhline if along == "x" else axis.axvline)(0.0, color=GREY, lw=0.8, ls=DASHES, zorder=0.8)
+
+
+def legend_above(figure, panel, last=None) -> None:
+    """What is labelled in a panel, in a row above the panels where it hides nothing; titles of panels go to their left.
+
+    Args:
+        figure: the figure.
+        panel: axes whose lines have labels.
+        last: the rightmost axes, above which the row ends; default `panel`.
+    """
+    handles, labels = panel.get_legend_handles_labels()
+    look: dict[str, Any] = {"handlelength": 1.7, "columnspacing": 1.3, "handletextpad": 0.5}
+    inches = sum(0.42 + 0.075 * len(label) for label in labels) + 0.1 * len(panel.get_title("left"))
+    if inches > 0.85 * figure.get_figwidth():
+        figure.legend(handles, labels, loc="outside upper right", ncols=6, **look)
+        return
+    row = {"ncols": len(labels), "loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.2}
+    (last or panel).legend(handles, labels, **row, **look).set_in_layout(False)
 
 
 def whole_numbers(axis, which: str = "y") -> None:
