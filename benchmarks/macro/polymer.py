@@ -42,6 +42,8 @@ def first_passage(extension, dt):
 
 def auc(score, late):
     """Area under the curve of telling `late` by `score`."""
+    if late.all() or not late.any():
+        return np.nan
     rank = np.argsort(np.argsort(score)) + 1.0
     n = late.sum()
     return (rank[late].sum() - n * (n + 1) / 2) / (n * (~late).sum())
@@ -87,9 +89,10 @@ def main():
         passage = [first_passage(z[i], 0.5) for i in (0, 2)]
         text = ["/".join(f"{np.quantile(p, q, method='higher'):5.1f}" for q in (0.1, 0.5, 0.9)) for p in passage]
         value, _ = oracle(sim, ideal, 16, times[: len(times) // 2 + 1 : 2], 2)
+        within = [np.isfinite(p).mean() for p in passage]
+        print(f"{rate:5.3f}  {share[0]:6.2f} {share[1]:8.2f}  {life[0]:7.1f} {life[1]:9.1f}    ", end="")
         print(
-            f"{rate:5.3f}  {share[0]:6.2f} {share[1]:8.2f}  {life[0]:7.1f} {life[1]:9.1f}    {text[0]} {np.isfinite(passage[0]).mean():5.2f}   "
-            f"{text[1]} {np.isfinite(passage[1]).mean():5.2f}    {value:.3f}  {time.process_time() - clock:.0f}",
+            f"{text[0]} {within[0]:5.2f}   {text[1]} {within[1]:5.2f}    {value:.3f}  {time.process_time() - clock:.0f}",
             flush=True,
         )
 

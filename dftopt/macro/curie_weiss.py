@@ -78,6 +78,10 @@ class CurieWeiss:
         """Exact b(m) per unit time."""
         return jnp.tanh(self.beta * (m + self.field)) - m
 
+    def mean_field(self, z: jax.Array) -> jax.Array:
+        """The same for coordinates (..., 1): mean field is exact here."""
+        return self.drift(z)
+
     def diffusion(self, m: jax.Array) -> jax.Array:
         """Exact Sigma(m) of the whole system per unit time."""
         return 2 / self.n * (1 - m * jnp.tanh(self.beta * (m + self.field)))

@@ -36,7 +36,7 @@ class Ising:
 
     - "clocks": one attempt after another at exponential waiting times. Exact, the default; many lattices run at once.
     - "rejection-free": only flips that happen, with waiting times from the sum of all rates (Bortz, Kalos, Lebowitz
-      1975). Exact as well, and faster where fewer than one attempt in about 30 succeeds (deep in the ordered phase).
+      1975). Exact as well, and faster where fewer than one attempt in about 100 succeeds (deep in the ordered phase).
     - "checkerboard": all sites of one colour at once, in the order even, odd, even (Strang). For the equilibrium it is
       exact with any `splitting`; for the dynamics the order of events within one splitting step is wrong, an error of
       second order in it. Meant for one large lattice. See `dftopt.macro.checkerboard` for where it is allowed.
@@ -123,6 +123,16 @@ class Ising:
             return total(state * (jnp.roll(state, 1, 0) + jnp.roll(state, 1, 1)))
 
         return jnp.stack([out[name]() for name in self.observables])
+
+    def mean_field(self, z: jax.Array) -> jax.Array:
+        """tanh((4 m + h) / T) - m for coordinates (..., 1).
+
+        Raises:
+            InputError: other observables than the magnetization.
+        """
+        if self.observables != ("magnetization",):
+            raise InputError(f"The mean-field equation is one of the magnetization alone, not of {self.observables}.")
+        return jnp.tanh((4 * z + self.field) / self.temperature) - z
 
     def events(self, state: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Flip rates (L, L, 1) and changes (L, L, 1, d) of the observables."""

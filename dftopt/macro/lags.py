@@ -50,7 +50,14 @@ class LagReport:
 
 
 def lag_check(
-    sim, states, *, patch: int | None = None, dt: float, seed: int = 0, snapshots=256, replicas=64
+    sim,
+    states,
+    *,
+    patch: int | None = None,
+    dt: float,
+    seed: int = 0,
+    snapshots: int | None = None,
+    replicas: int | None = None,
 ) -> LagReport:
     """Measure the bias of a time step.
 
@@ -60,18 +67,21 @@ def lag_check(
         patch: edge of the patch, as in `macro.sample`.
         dt: the time step, in the simulator's unit.
         seed: whole number.
-        snapshots: used.
-        replicas: of each, even.
+        snapshots: how many are used; default 256 of a lattice, 64 where there is none.
+        replicas: of each, even; default 64 or 32.
 
     Returns:
         The report.
 
     Raises:
-        InputError: a patch that does not fit, fewer than 8 snapshots' worth of replicas.
+        InputError: a patch that does not fit, or replicas that cannot be halved.
     """
     sim = as_simulator(sim)
     block = block_of(sim, patch)
     factor = factor_of(sim, block)
+    lattice = bool(getattr(sim, "sites", ()))
+    snapshots = snapshots or (256 if lattice else 64)
+    replicas = replicas or (64 if lattice else 32)
     if replicas < 4 or replicas % 2:
         raise InputError(f"replicas = {replicas} must be even and at least 4: two halves are compared.")
     S = len(jax.tree.leaves(states)[0])

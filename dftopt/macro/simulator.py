@@ -17,14 +17,19 @@ A user's own simulator needs nothing else:
 Any object with `step` and `observe` is taken in the same way. What a simulator offers beyond these two makes more possible:
 
 - `initial(key) -> state`: a random start; `start=` may then be left out.
-- `sites: tuple[int, ...]`: the lattice of a state, that is the leading axes of every one of its arrays. Makes patches
-  (`patch=`) and upsampling possible.
-- `step_patch(state, key, dt, corner, edge) -> state`: evolves `edge` sites along every axis from `corner` (periodic), the
-  rest frozen, at the cost of the patch. Without it the whole state is stepped and the patch put into the snapshot, which
-  is the same to first order in dt. Events that belong to a site of the patch may change sites up to `margin` beyond it.
+- `sites: tuple[int, ...]`: the lattice of a state, that is the leading axes of every one of its arrays, periodic and the
+  same everywhere. Makes patches (`patch=`) and upsampling possible.
+- `step_patch(state, key, dt, block) -> state`: evolves the events of the sites [0, block) along every axis, all others
+  frozen, at the cost of the patch. Without it the whole state is stepped and the patch put into the snapshot, which is the
+  same to first order in dt. Events may change sites up to `margin` (a number, default 0) beyond the block.
+- `block(patch) -> tuple[int, ...]`: sites per axis of a patch of edge `patch` (default: `patch` along every axis), and
+  `factor(block) -> K`: all moves over those that a patch allows (default: sites over sites of the patch, right where every
+  event belongs to one site). Exchange moves that `step_patch` drops at its border need it.
 - `step_where(state, key, dt, where) -> state`: evolves only the sites of the mask `where` (shape `sites`), for seams.
 - `events(state) -> (rates, changes)`: the estimator of explicit rates; (*sites, k) rates per unit time of the k events
   that belong to each site, and (*sites, k, d) changes of `observe` by each.
+- `conserved`: groups of integer codes whose numbers the dynamics keeps; upsampling restores them.
+- `mean_field(z) -> dz/dt`: the equation that a learned one has to beat.
 - `times`, `dt`, `names`, `parameters`, `time_unit`: defaults and labels.
 
 The dynamics is Markovian and stationary in time: `step` over dt and then dt is `step` over 2 dt in law. If not (a hidden

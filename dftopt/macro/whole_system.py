@@ -109,7 +109,7 @@ def check_start(sim, start, count, seed):
                 "start= is needed: states (trajectories, ...); this simulator has no initial(key) of its own."
             )
         checks.whole("trajectories", count, remedy="It is the number of independent starts.")
-        start = _initial(sim, jax.random.key(checks.whole("seed", seed, low=0)), count)
+        start = _initial(sim, random.child(jax.random.key(checks.whole("seed", seed, low=0)), 0), count)
     elif getattr(sim, "initial", None) is not None:
         start = _like(jax.eval_shape(sim.initial, jax.random.key(0)), start)
     start = jax.tree.map(jnp.asarray, start)

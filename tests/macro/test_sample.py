@@ -9,6 +9,8 @@ import pytest
 
 from dftopt import macro
 from dftopt.errors import DFTOptWarning, InputError
+from dftopt.macro.clocks import ring
+from dftopt.macro.random import below
 
 CURIE_WEISS = macro.CurieWeiss(1024, 0.9, 0.1)
 TIMES = np.arange(0.0, 6.0, 0.5)
@@ -131,6 +133,50 @@ def test_a_users_own_lattice_is_sampled_by_patches():
     assert abs(bias + 0.01) < 3 * error + 0.01 and error < 0.02
     slope = -(data.b_hat * data.z0).sum() / (data.z0**2).sum()
     assert abs(slope - 1) < 0.1
+
+
+class Exchange:
+    """Pairs of neighbours on a ring swap at rate 1; a patch drops the pairs that cross its border."""
+
+    sites, dt, times = (48,), 1 / 64, (0.0,)
+
+    def observe(self, x):
+        return jnp.mean(x * jnp.roll(x, 1)).astype(float)[None]
+
+    def initial(self, key):
+        return jnp.where(jax.random.uniform(key, self.sites) < 0.5, 1, -1)
+
+    def factor(self, block):
+        return 48 / (block[0] - 1)
+
+    def step(self, x, key, dt):
+        return self.swaps(x, key, dt, 48)
+
+    def step_patch(self, x, key, dt, block):
+        return self.swaps(x, key, dt, block[0] - 1)
+
+    def swaps(self, x, key, dt, bonds):
+        def attempt(x, words, rings):
+            i = below(words[0], bonds)
+            j = (i + 1) % 48
+            a, b = x[i], x[j]
+            return x.at[i].set(jnp.where(rings, b, a)).at[j].set(jnp.where(rings, a, b))
+
+        return ring(x, key, bonds * dt, attempt)
+
+
+def test_exchange_moves_count_possible_over_allowed_moves():
+    """D = sum over pairs of the squared change; with K = sites over sites of the patch it would be a quarter too low."""
+    sim = Exchange()
+    data = macro.sample(sim, 400, 4, seed=0, replicas=8, patches=12, check=False, snapshots=True)
+    assert data.factor[0] == 16
+    x = np.asarray(data.snapshots)
+    change = (np.roll(x, -1, 1) - x) * (np.roll(x, 1, 1) - np.roll(x, -2, 1)) / 48  # of the swap of i and i + 1
+    D, b = (change**2).sum(1)[data.snapshot], change.sum(1)[data.snapshot]
+    ratio = data.D_hat[:, 0, 0].mean() / D.mean()
+    assert abs(ratio - 1) < 3 * data.D_hat[:, 0, 0].std() / np.sqrt(len(data)) / D.mean() + 0.02
+    slope = (data.b_hat[:, 0] * b).sum() / (b * b).sum()
+    assert abs(slope - 1) < 4 * (data.b_hat[:, 0] - b).std() / np.sqrt((b * b).sum())
 
 
 def test_kept_microscopic_states_reproduce_the_rows():
