@@ -1,8 +1,11 @@
+import gc
 import os
 import sys
 from pathlib import Path
 
+import jax
 import matplotlib
+import pytest
 
 matplotlib.use("Agg")
 sys.path.insert(0, str(Path(__file__).parent))  # tests share tests/systems.py
@@ -13,3 +16,15 @@ os.environ.setdefault("DFTOPT_CACHE", str(Path(__file__).parents[1] / ".pytest_c
 from dftopt import enable_compilation_cache  # noqa: E402
 
 enable_compilation_cache()
+
+LINUX = sys.platform == "linux"
+MOST_MEMORY = 2**31  # bytes of one process; compiled programs come back from the cache on disk
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs_are_dropped():
+    yield
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if LINUX else 0
+    if resident > MOST_MEMORY:
+        jax.clear_caches()
+        gc.collect()
