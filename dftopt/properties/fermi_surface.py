@@ -16,18 +16,19 @@ class FermiSurface:
 
     Attributes:
         levels: (spin, n1, n2, n3, band), hartree, at k = i / n; periodic, the end points are not repeated.
-        fermi_level: hartree.
+        fermi_levels: of each spin, hartree; they differ where the magnetization was held fixed.
         cell: (3, 3) rows, bohr.
     """
 
     levels: np.ndarray
-    fermi_level: float
+    fermi_levels: tuple[float, ...]
     cell: np.ndarray
 
     def crossing(self, spin: int = 0) -> list[int]:
         """Bands that have levels below and above the Fermi level."""
         e = self.levels[spin].reshape(-1, self.levels.shape[-1])
-        return [int(b) for b in np.flatnonzero((e.min(axis=0) < self.fermi_level) & (e.max(axis=0) > self.fermi_level))]
+        fermi = self.fermi_levels[spin]
+        return [int(b) for b in np.flatnonzero((e.min(axis=0) < fermi) & (e.max(axis=0) > fermi))]
 
 
 def fermi_surface(result, kpts=None, nbands: int | None = None) -> FermiSurface:
@@ -54,4 +55,5 @@ def fermi_surface(result, kpts=None, nbands: int | None = None) -> FermiSurface:
     else:
         points = finer_mesh(result, kpts)
         e = eigenvalues_at(result, points.k, nbands)
-    return FermiSurface(e[:, kpoints.unfold(points)], float(result.fermi_level), result.model.structure.cell)
+    fermi = tuple(float(x) for x in np.resize(result.fermi_levels, len(e)))
+    return FermiSurface(e[:, kpoints.unfold(points)], fermi, result.model.structure.cell)

@@ -92,7 +92,7 @@ def write_fermi_surface(path, surface: FermiSurface, spin: int = 0, bands=None) 
     reciprocal = 2 * np.pi * np.linalg.inv(surface.cell).T / BOHR_IN_ANGSTROM
     with path.open("w", encoding="utf-8") as file:
         file.write(
-            f"BEGIN_INFO\n  # dftopt {__version__}, eV\n  Fermi Energy: {surface.fermi_level * HARTREE_IN_EV:.8f}\n"
+            f"BEGIN_INFO\n  # dftopt {__version__}, eV\n  Fermi Energy: {surface.fermi_levels[spin] * HARTREE_IN_EV:.8f}\n"
         )
         file.write("END_INFO\nBEGIN_BLOCK_BANDGRID_3D\n  band_energies\n  BEGIN_BANDGRID_3D_bands\n")
         file.write(f"    {len(chosen)}\n    {levels.shape[0]} {levels.shape[1]} {levels.shape[2]}\n    0.0 0.0 0.0\n")

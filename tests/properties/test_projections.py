@@ -12,7 +12,10 @@ import dftopt
 from dftopt.atoms.atomic_orbitals import AtomicOrbital
 from dftopt.atoms.symmetry import find_symmetry
 from dftopt.errors import InputError, NotConverged
+from dftopt.properties.fermi_surface import fermi_surface
+from dftopt.properties.pdos import fat_bands, pdos
 from dftopt.properties.projections import loewdin_charges, projections, rotation_matrices
+from dftopt.properties.volumetric import density, orbital, potential
 
 PROJWFC = json.loads((Path(__file__).parents[1] / "references/projwfc.json").read_text())
 
@@ -47,6 +50,14 @@ def tetragonal_aluminium(symmetry: bool = True, angle: float = 0.0):
     return dftopt.minimize(model, basis, progress=False, **METAL)
 
 
+@lru_cache
+def polarized_aluminium():
+    """With 0.6 bohr magnetons."""
+    model = dftopt.Model(bulk("Al", a=4.05), xc="LDA", spinpol=True)
+    basis = dftopt.PlaneWaves(model, ecut=6.0, kpts=(2, 2, 2))
+    return dftopt.minimize(model, basis, progress=False, magnetization=0.6, **METAL)
+
+
 SLOW = pytest.mark.slow
 
 
@@ -76,6 +87,41 @@ def test_charges_are_those_of_quantum_espresso(case):
                 got[name] = 2 * np.einsum("k,kb,kb", p.k_weights, p.occupations[0], weights[0])
         for name, value in expected.items():
             assert got[name] == pytest.approx(value, abs=6e-5), name
+
+
+def test_moments_are_those_of_quantum_espresso():
+    result, expected = polarized_aluminium(), PROJWFC["Al polarized"]
+    assert result.energies.free == pytest.approx(expected["energy"], abs=2e-7)
+    charges = loewdin_charges(result, {"Al": orbitals_of_reference()["Al"]})
+    assert charges.spilling == pytest.approx(expected["spilling"], abs=6e-5)
+    atom = expected["atoms"][0]
+    for spin, name in enumerate(("up", "down")):
+        for l, letter in enumerate("spd"):
+            assert charges.populations[spin, 0, l] == pytest.approx(atom[name][letter], abs=6e-5)
+    assert charges.moments[0] == pytest.approx(sum(atom["polarization"].values()), abs=2e-4)
+    assert charges.electrons[0] == pytest.approx(atom["charge"], abs=6e-5)
+    own = loewdin_charges(result)
+    assert own.electrons.sum() == pytest.approx(3 * (1 - own.spilling), abs=1e-12)
+    assert 0.5 < own.moments[0] < 0.6  # part of it is spilled
+
+
+def test_two_spins_in_what_is_drawn_and_written(tmp_path):
+    result = polarized_aluminium()
+    d, fat = pdos(result, method="tetrahedron"), fat_bands(result, "GX", npoints=3, nbands=4)
+    assert d.values.shape == (2, 800) and d.parts["Al p"].shape == (2, 800)
+    np.testing.assert_allclose(np.trapezoid(d.values, d.energies), [8, 8], rtol=1e-2)
+    assert fat.weights["Al s"].shape == fat.bands.energies.shape == (2, 3, 4)
+    assert np.all(fat.bands.energies[0] < fat.bands.energies[1])
+    surface = fermi_surface(result)
+    assert surface.fermi_levels == result.fermi_levels and surface.levels.shape[0] == 2
+    assert surface.crossing(0) and surface.crossing(1)
+    up, down = (potential(result)[s].mean() for s in (0, 1))
+    assert up < down  # exchange
+    psi = [orbital(result, 0, 0, spin) for spin in (0, 1)]
+    assert np.abs(psi[0] - psi[1]).max() > 1e-4
+    volume = result.model.structure.volume
+    assert density(result, "spin").mean() * volume == pytest.approx(0.6, abs=1e-8)
+    assert density(result, "up").mean() * volume == pytest.approx(1.8, abs=1e-8)
 
 
 def test_sum_rules():

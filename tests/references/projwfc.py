@@ -104,9 +104,13 @@ def run(folder, name, atoms, ecut, occupations):
     text = subprocess.run("projwfc.x -in pr.in", shell=True, cwd=folder, capture_output=True, text=True).stdout
     charges: dict = {}
     for line in text.splitlines():
+        numbers = {k: float(v) for k, v in re.findall(r"(\w[\w-]*)\s*=\s*([\d.]+)", line.split(",", 1)[-1])}
         if line.strip().startswith("Atom #"):
             atom = charges.setdefault(line.split("#")[1].split(":")[0].strip(), {})
-            atom.update({k: float(v) for k, v in re.findall(r"(\w[\w-]*)\s*=\s*([\d.]+)", line)})
+            atom["charge"] = float(re.search(r"total charge =\s*([\d.]+)", line)[1])
+            atom.update(numbers)
+        elif re.match(r"\s+(spin up|spin down|polarization)", line):
+            atom.setdefault(line.split("=")[0].split()[-1], {}).update(numbers)
     spilling = float(re.search(r"Spilling Parameter:\s*([\d.]+)", text)[1])
     energy = float(re.search(r"!\s+total energy\s+=\s+(\S+)", pw)[1]) / 2
     return {"energy": energy, "spilling": spilling, "atoms": [charges[k] for k in sorted(charges)]}
@@ -129,4 +133,6 @@ if __name__ == "__main__":
     out["Si"] = run(folder, "si", displaced_silicon(), 6.0, "occupations='fixed'")
     metal = "occupations='smearing', smearing='fd', degauss=0.02, nbnd=8"
     out["Al"] = run(folder, "al", bulk("Al", a=4.05), 6.0, metal)
+    polarized = metal + ", nspin=2, starting_magnetization(1)=0.3, tot_magnetization=0.6"
+    out["Al polarized"] = run(folder, "alspin", bulk("Al", a=4.05), 6.0, polarized)
     json.dump(out, sys.stdout, indent=1)
