@@ -28,8 +28,8 @@ def atomic_density(model, basis, moments=None) -> jnp.ndarray:
     if moments is not None and model.nspin == 2:
         total = atomic_density(model, basis).sum(axis=0)
         charges = np.array([model.potentials[e].charge for e in model.atoms.get_chemical_symbols()])
-        part = _superposed(model, basis, np.clip(moments, -charges, charges))
-        part = jnp.clip(part * (model.n_electrons / charges.sum()), -total, total)
+        spins = _superposed(model, basis, np.clip(moments, -charges, charges))
+        part = jnp.clip(spins * (model.n_electrons / charges.sum()), -total, total)
         return jnp.stack([0.5 * (total + part), 0.5 * (total - part)])
     charges = np.array([model.potentials[e].charge for e in model.atoms.get_chemical_symbols()])
     positive = np.maximum(_superposed(model, basis, charges), 1e-8)
