@@ -70,9 +70,7 @@ def check(
     """
     if isinstance(model, (list, tuple)) or isinstance(basis, (list, tuple)):
         raise InputError("Lists of models and bases are not available yet: call minimize for one after another.")
-    if model is None:
-        raise InputError("model = None: make one with dftopt.Model(atoms, ...).")
-    if getattr(basis, "model", None) is not model:
+    if not hasattr(basis, "model") or basis.model is not model:
         raise InputError("The basis was made for another model: pass dftopt.PlaneWaves(model, ...) of this model.")
     temperature = checks.check_positive(
         "temperature", temperature, "hartree", "0 is the ground state.", allow_zero=True
