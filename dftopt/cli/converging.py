@@ -122,7 +122,9 @@ def _raise(job: Work, given: Input, default, ecuts, meshes, quantity: str, accur
     job.log(logs.header(default))
     scale, unit = MILLI[quantity]
     job.log(f"\nwanted          {quantity} to {scale * accuracy:g} {unit}")
-    cutoff = given.parameters.get("ecut") or default.basis.ecut * HARTREE_IN_EV
+    cutoff = (
+        given.build(kpts=given.parameters.get("kpts", COARSE)).basis.ecut * HARTREE_IN_EV
+    )  # of a name or a default too
     mesh = default.parameters["kpts"]["size"] if "kpts" not in given.parameters else given.parameters["kpts"]
     structures = converge.probes(given.atoms, quantity, job.series, ecut=ecuts[0], kpts=mesh)
     axes: list[Axis] = []

@@ -24,6 +24,7 @@ COMMANDS = {
     "run": "energies, forces and stress of a structure; bands when asked for",
     "bands": "bands beside the density of states, of a structure or of a saved result",
     "dos": "density of states of a saved result",
+    "fields": "density, orbitals, potentials, work function and charges of a saved result",
     "relax": "atoms, and the cell, to their minimum",
     "eos": "energy against volume: equilibrium volume and bulk modulus",
     "converge": "the cutoff and k mesh that a wanted accuracy needs",
@@ -82,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return DONE
     name = arguments[0]
     if name not in COMMANDS:
-        return _fail(f"there is no command {name!r}: {_nearest(name, COMMANDS)}See dftopt --help.", WRONG_INPUT)
+        hint = f"did you mean dftopt run {name}? " if os.path.exists(name) else _nearest(name, COMMANDS)
+        return _fail(f"there is no command {name!r}: {hint}See dftopt --help.", WRONG_INPUT)
     command = import_module(f"dftopt.cli.{name}")
     options = _parse(parser(name, command), arguments[1:])
     options.begun = begun

@@ -51,7 +51,7 @@ def prepare(
     target = Path(json) if json else folder / f"{task}.json"
     if target.is_dir():
         raise InputError(f"--json {str(target)!r} is a folder: name a file.")
-    existing = [p for p in (*(folder / name for name in results), target) if p.exists()]
+    existing = [p for p in (*(folder / name for name in results), target) if p.exists() and not _is_log(p)]
     unfinished = [p for p in (folder / name for name in state) if p.exists()]
     if (existing or unfinished) and not (overwrite or resume):
         first = (unfinished or existing)[0]
@@ -72,6 +72,11 @@ def prepare(
         for path in unfinished:
             path.unlink()
     return Output(folder, target, lock)
+
+
+def _is_log(path: Path) -> bool:
+    """What is left alone by a run that was ended before it had any results."""
+    return path.name == "log.txt" or path.suffix == ".log"
 
 
 class Lock:

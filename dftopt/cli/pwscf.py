@@ -225,7 +225,7 @@ def _functional(system, potentials, given) -> str | None:
     if given.get("xc") is not None:
         return given["xc"]
     if "input_dft" not in system:
-        if potentials.all_upf:
+        if potentials.name_functional:
             return None  # what the files name, as in pw.x
         raise InputError(
             "input_dft is missing, and not all potentials are UPF files, which would name it. Add input_dft, or --xc."
@@ -243,7 +243,7 @@ def _moments(system, labels, species, potentials) -> np.ndarray:
     of = {}
     for number, (label, symbol, _, _) in enumerate(species, start=1):
         value = float(system.get(f"starting_magnetization({number})", 0.0))
-        of[label] = value * potentials.charges[symbol] if abs(value) < 1 else value
+        of[label] = value * potentials.charge(symbol) if abs(value) < 1 else value
     return np.array([of[label] for label in labels])
 
 

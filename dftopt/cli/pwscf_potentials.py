@@ -7,20 +7,29 @@ from pathlib import Path
 
 import numpy as np
 
-from dftopt.atoms import gth
+from dftopt.atoms import gth, potentials
 from dftopt.errors import InputError
 
-LONGEST = 10_000_000  # bytes of a potential file that is looked at
+LONGEST = 100_000  # bytes of a potential file that are looked at to tell its kind
 
 
 @dataclass(frozen=True)
 class Found:
-    """Potentials by element: what `pseudopotentials=` takes, their valence, and what was noticed."""
+    """Potentials by element: what `pseudopotentials=` takes, and what was noticed.
+
+    Attributes:
+        names: names or paths by element.
+        notes: sentences for the log.
+        name_functional: whether all of them are files that name a functional, as UPF files do.
+    """
 
     names: dict[str, str]
-    charges: dict[str, float]
     notes: list[str]
-    all_upf: bool
+    name_functional: bool
+
+    def charge(self, element: str) -> float:
+        """Valence electrons of an element."""
+        return float(potentials.load(element, self.names[element]).charge)
 
 
 def find(species, path: Path, pseudo_dir: str, given: str | Mapping[str, str] | None) -> Found:
@@ -36,7 +45,6 @@ def find(species, path: Path, pseudo_dir: str, given: str | Mapping[str, str] | 
         InputError: a file is missing or unknown, or two species of one element have different ones.
     """
     names: dict[str, str] = {}
-    charges: dict[str, float] = {}
     notes: list[str] = []
     files: dict[str, str] = {}
     for label, element, _, file in species:
@@ -47,20 +55,24 @@ def find(species, path: Path, pseudo_dir: str, given: str | Mapping[str, str] | 
         chosen = given if isinstance(given, str) else (given or {}).get(element)
         if chosen is not None:
             names[element] = chosen
-            charges[element] = gth.load(element, chosen).charge if not _is_upf(chosen) else _valence(Path(chosen))
             continue
         found = _search(file, path, pseudo_dir, element)
-        if _is_upf(file):
-            names[element], charges[element] = str(found), _valence(found)
+        if _is_upf(found):
+            names[element] = str(found)
         else:
             names[element] = recognize(found, element)
-            charges[element] = gth.load(element, names[element]).charge
             notes.append(f"{file} holds the numbers of {names[element]}")
-    return Found(names, charges, notes, all(_is_upf(n) for n in names.values()))
+    return Found(names, notes, all(potentials.is_file(n) for n in names.values()))
 
 
-def _is_upf(name: str) -> bool:
-    return name.lower().endswith(".upf")
+def _is_upf(path: Path) -> bool:
+    """By content, as pw.x does."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(LONGEST)
+    except OSError as error:
+        raise InputError(f"the pseudopotential {path} cannot be read: {error.strerror}.") from None
+    return b"<UPF" in start or b"<PP_HEADER" in start
 
 
 def _search(file: str, path: Path, pseudo_dir: str, element: str) -> Path:
@@ -73,20 +85,6 @@ def _search(file: str, path: Path, pseudo_dir: str, element: str) -> Path:
         f"the pseudopotential file {file!r} of {element} is not in {looked}. Put it there, correct pseudo_dir, or choose "
         f"another potential with --pseudopotentials {element}=NAME."
     )
-
-
-def _valence(path: Path) -> float:
-    """z_valence of a UPF file of version 1 or 2."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            text = stream.read(LONGEST)
-    except OSError as error:
-        raise InputError(f"the pseudopotential {path} cannot be read: {error.strerror}.") from None
-    match = re.search(r"z_valence\s*=\s*[\"']\s*([-+.\deEdD]+)", text) or re.search(r"([-+.\deEdD]+)\s+Z valence", text)
-    try:
-        return float(match[1].lower().replace("d", "e"))  # type: ignore[index]
-    except (TypeError, ValueError):
-        raise InputError(f"{path} does not say its valence (z_valence): it is no UPF file, or damaged.") from None
 
 
 def recognize(path: Path, element: str) -> str:
@@ -114,7 +112,7 @@ def recognize(path: Path, element: str) -> str:
 def _psp10(path: Path) -> list[float]:
     """Valence, rloc, C1 to C4, then r and the upper triangle of h of each channel; h with one row per projector."""
     with path.open(encoding="utf-8") as stream:
-        lines = stream.read(100_000).splitlines()[1:]
+        lines = stream.read(LONGEST).splitlines()[1:]
     words = [
         [float(x) for x in re.findall(r"(?<![\w.])[-+]?\d+\.?\d*(?:[eEdD][-+]?\d+)?(?![\w(])", line)] for line in lines
     ]

@@ -196,7 +196,7 @@ def test_a_channel_without_strength_is_none(pw, tmp_path):
 
 
 def test_upf_files_are_found_and_name_the_functional(pw, tmp_path):
-    (tmp_path / "Si.UPF").write_text('<UPF version="2.0.1"><PP_HEADER z_valence="4.00"/></UPF>')  # beside the input
+    (tmp_path / "Si.UPF").write_text('<UPF version="2.0.1"><PP_HEADER element="Si"/></UPF>')  # beside the input
     found = pw(("Si.gth", "Si.UPF"), ("input_dft='sla+pw+nogx+nogc', ", ""))
     assert found.parameters["xc"] is None and found.parameters["pseudopotentials"] == {"Si": str(tmp_path / "Si.UPF")}
 
