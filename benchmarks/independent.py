@@ -79,8 +79,8 @@ def check(result) -> Check:
     levels = np.linalg.eigvalsh(h)
     trial = np.sum(w * f * np.einsum("skbb->skb", h).real)
     if temperature > 0:
-        _, _, entropy = from_levels(result.eigenvalues, w, prepared.n_electrons, temperature, kind)
-        best_f, _, best_entropy = from_levels(levels, w, prepared.n_electrons, temperature, kind)
+        _, _, entropy = from_levels(result.eigenvalues, w, prepared.filling, temperature, kind)
+        best_f, _, best_entropy = from_levels(levels, w, prepared.filling, temperature, kind)
         inside = trial + float(entropy) - float(np.sum(w * np.asarray(best_f) * levels)) - float(best_entropy)
     else:
         entropy, inside = 0.0, trial - np.sum(w * f * levels)
