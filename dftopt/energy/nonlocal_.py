@@ -3,6 +3,7 @@
 from math import factorial, gamma, pi, sqrt
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from dftopt.energy.tabulated import interpolate
@@ -59,15 +60,21 @@ def solid_harmonics(l: int, q: Float[Array, "... 3"]) -> Float[Array, "m ..."]:
     raise ValueError(f"solid harmonics are implemented up to l = 3, not l = {l}")
 
 
+def radial_parts(layout, p: dict, q2: Float[Array, "..."]) -> list[Float[Array, "n ..."]]:
+    """Radial Fourier transforms over q^l of the projectors of each channel, see `radial` and `tabulated`."""
+    if not layout:
+        return []
+    if "projectors" in p:
+        last = np.cumsum([n for _, n in layout])[:-1]
+        return jnp.split(interpolate(jnp.concatenate(p["projectors"]), q2), last)  # compiled once for all channels
+    return [jnp.stack([radial(l, i + 1, q2, r) for i in range(n)]) for (l, n), r in zip(layout, p["r"], strict=True)]
+
+
 def species_projectors(layout, p: dict, q: Float[Array, "... 3"]) -> Complex[Array, "projectors ..."]:
     """Projectors of one ion at the origin, (-i)^l p_il(|q|) Y_lm(q), in the order (channel, m, i)."""
     q2 = jnp.sum(q**2, axis=-1)
     rows = []
-    for c, (l, n) in enumerate(layout):
-        if "projectors" in p:
-            parts = interpolate(p["projectors"][c], q2)
-        else:
-            parts = jnp.stack([radial(l, i + 1, q2, p["r"][c]) for i in range(n)])
+    for (l, _), parts in zip(layout, radial_parts(layout, p, q2), strict=True):
         ylm = solid_harmonics(l, q)
         rows.append(((-1j) ** l * ylm[:, None] * parts[None]).reshape(-1, *q2.shape))
     return jnp.concatenate(rows) if rows else jnp.zeros((0, *q2.shape), complex)
