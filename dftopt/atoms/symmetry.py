@@ -108,7 +108,10 @@ def find_symmetry(cell, frac, numbers, moments=None, symprec: float = 1e-5) -> S
     return Symmetry(rotations, closed, permutations, f"{dataset.international} ({dataset.number})")
 
 
-NEARLY = tuple(1e-2 / 10 ** (i / 2) for i in range(7))  # angstrom, from 1e-2 down to 1e-5
+NEARLY = 1e-2  # angstrom; what differs more from a symmetric crystal is taken as meant
+TOLERANCES = tuple(
+    3 * NEARLY / 10 ** (i / 2) for i in range(8)
+)  # down to 1e-5; of distances to images, not to exact places
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +162,7 @@ def near_symmetry(cell, frac, numbers, moments=None, found: Symmetry | None = No
     cell, frac = np.asarray(cell, dtype=float), np.asarray(frac, dtype=float).reshape(-1, 3)
     used = (lambda s: s) if keep is None else (lambda s: s.subset(keep(s.rotations)))
     found = used(find_symmetry(cell, frac, numbers, moments)) if found is None else found
-    for tolerance in NEARLY:
+    for tolerance in TOLERANCES:
         larger = used(find_symmetry(cell, frac, numbers, moments, tolerance / BOHR_IN_ANGSTROM))
         if len(larger) <= len(found):
             if len(larger) > 1 or len(found) == 1:
@@ -168,7 +171,7 @@ def near_symmetry(cell, frac, numbers, moments=None, found: Symmetry | None = No
         exact_cell, exact = symmetrized(cell, frac, larger)
         moved = np.linalg.norm((exact - frac) @ cell, axis=1).max() * BOHR_IN_ANGSTROM
         stretch = np.linalg.norm(exact_cell - cell, axis=1).max() * BOHR_IN_ANGSTROM
-        if max(moved, stretch) > NEARLY[0]:
+        if max(moved, stretch) > NEARLY:
             continue
         if len(used(find_symmetry(exact_cell, exact, numbers, moments))) == len(larger):
             return NearSymmetry(larger, found.international, len(found), moved, stretch, exact_cell, exact)
@@ -180,7 +183,7 @@ def symmetrized(cell, frac, symmetry: Symmetry) -> tuple[np.ndarray, np.ndarray]
 
     The metric $M = \langle W^T A A^T W \rangle$ of the exact cell is the average over the group of that of the given one A
     (rows); of the cells with this metric, $A (A^{-1} M A^{-T})^{1/2}$ is not turned against it. Positions are averages of
-    the images $W x + t$ that fall on each atom.
+    the images $W x + t$ that fall on each atom; the crystal as a whole does not move.
 
     Args:
         cell: (3, 3) rows a_i, any unit.
@@ -200,7 +203,8 @@ def symmetrized(cell, frac, symmetry: Symmetry) -> tuple[np.ndarray, np.ndarray]
     for image, permutation in zip(images, symmetry.permutations, strict=True):
         there = frac[permutation]
         total[permutation] += image - np.round(image - there)
-    return cell @ (axes * np.sqrt(squares)) @ axes.T, total / len(symmetry)
+    change = total / len(symmetry) - frac
+    return cell @ (axes * np.sqrt(squares)) @ axes.T, frac + change - change.mean(axis=0)
 
 
 def _species(numbers, moments) -> np.ndarray:

@@ -7,7 +7,9 @@ import numpy as np
 
 from dftopt.atoms import checks, kpoints
 from dftopt.atoms.structure import reciprocal
-from dftopt.atoms.symmetry import Stars, find_symmetry, no_symmetry, stars
+from dftopt.atoms.symmetry import NearSymmetry, Stars, find_symmetry, near_symmetry, no_symmetry, stars
+from dftopt.atoms.tabulated import check_reach
+from dftopt.atoms.vacuum import find_vacuum
 from dftopt.bases import grid
 from dftopt.bases.sizes import Sizes, rows_for
 from dftopt.bases.transforms import box_maps, extent
@@ -29,8 +31,10 @@ class PlaneWaves:
         symmetry: reduce k points by crystal symmetry and time reversal, and average the density accordingly.
         weights: weights of explicit points, sum 1.
         fft: grid points per axis; default the smallest 2-3-5 box that holds twice the largest G.
-        coulomb: only "periodic" in this version.
-        dipole_correction: only False in this version.
+        coulomb: interaction of the charges: "periodic", or cut so that a copy is not felt: "0d" for molecules, "2d" for
+            slabs (along the axis that is not periodic, else that of the widest vacuum). The cell has to hold twice the
+            atoms and their electrons; `atoms.pbc` may then be False along the axes of the cut.
+        dipole_correction: take away the field that the dipoles of a periodic row of slabs make.
         like: an earlier basis (or its `sizes`): the sizes of its arrays are kept where this structure fits into them, so
             that nothing is compiled again. Cutoff and plane waves are this structure's own; padding is masked. An FFT
             box of the earlier structure that is larger than needed is kept too: exchange and correlation are then summed
@@ -55,23 +59,24 @@ class PlaneWaves:
         like: "PlaneWaves | Mapping[str, int] | None" = None,
         room: float = 0.0,
     ):
-        checks.check_atoms(model.atoms, force=model.force)
-        self.ecut = checks.check_positive("ecut", ecut, "hartree", "Typical values are 10 to 40 hartree.")
-        if coulomb != "periodic":
-            raise InputError(f"coulomb={coulomb!r} is not available yet: only 'periodic'.")
-        if dipole_correction:
-            raise InputError("dipole_correction=True is not available yet. Leave it at False.")
+        checks.check_atoms(model.atoms, periodic=(False, False, False), needs_cell=True, force=model.force)
         self.model = model
-        self.symmetry_asked = bool(symmetry)
         s = model.structure
+        self.vacuum = find_vacuum(s, coulomb, bool(dipole_correction), model.atoms.pbc, model.charge, model.force)
+        checks.check_periodic(model.atoms, self.vacuum.repeated)
+        self.ecut = checks.check_positive("ecut", ecut, "hartree", "Typical values are 10 to 40 hartree.")
+        check_reach(model.potentials.values(), self.ecut)
+        self.symmetry_asked = bool(symmetry)
         self._refuse_unallocatable()
         found = (
             find_symmetry(s.cell, s.frac, s.numbers, s.moments if model.spinpol else None)
             if symmetry
             else no_symmetry(len(s))
         )
+        found = found.subset(self.vacuum.keeps_axis(found.rotations))
         self.crystal_symmetry = found
         self.kpoints = kpoints.from_input(kpts, found, shift=shift, weights=weights, reduce=symmetry)
+        self.vacuum.check_kpoints(self.kpoints.k)
         kept = like.sizes if isinstance(like, PlaneWaves) else like
         self._sizes = Sizes(kept, room, self._needed(fft) if kept else None)
         self.fft = self._choose_fft(fft)
@@ -124,6 +129,15 @@ class PlaneWaves:
             )
         return given  # type: ignore[return-value]
 
+    @cached_property
+    def near_symmetry(self) -> NearSymmetry | None:
+        """A larger space group that the structure misses by at most 1e-2 angstrom; None also where symmetry is off."""
+        s = self.model.structure
+        if not self.symmetry_asked:
+            return None
+        moments = s.moments if self.model.spinpol else None
+        return near_symmetry(s.cell, s.frac, s.numbers, moments, self.crystal_symmetry, self.vacuum.keeps_axis)
+
     @property
     def nk(self) -> int:
         """Number of k points used."""
@@ -162,9 +176,8 @@ class PlaneWaves:
     def box(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest integer G of the box that holds all spheres."""
         fit = self._sizes.fit
-        ends = {
-            name: fit(name, n, lambda room, name=name: self._reach(room)[name]) for name, n in self._reach().items()
-        }
+        at = lambda name: lambda room: self._reach(room)[name]
+        ends = {name: fit(name, n, at(name)) for name, n in self._reach().items()}
         return -np.array([ends[f"box -{i}"] for i in range(3)]), np.array([ends[f"box +{i}"] for i in range(3)])
 
     def rows(self, name: str, needed: int, quantum: int = 64) -> int:

@@ -67,7 +67,7 @@ class DFTOpt(GetOutputsMixin, Calculator):
         directory: where a relative `txt` is written.
         **parameters: keywords, unknown ones are errors:
 
-            `mode` ("pw"), `xc` (what potential files name, else "PBE"), `ecut` (eV; estimated from the potentials if not given), `kpts` ((n1, n2, n3)
+            `mode` ("pw"), `xc` (what potential files name, else "PBE"), `ecut` (eV; from the potentials if not given), `kpts` ((n1, n2, n3)
             Gamma-centred, {"size": ..., "gamma": ...}, {"density": points per 1/angstrom}, {"spacing": 1/angstrom},
             or fractional points with `weights`), `occupations` ({"name": "fermi-dirac", "width": 0.1} in eV or
             {"name": "fixed"}), `nbands`, `spinpol` (on when moments are given), `magnetization`, `starts`, `charge`,
@@ -190,10 +190,12 @@ class DFTOpt(GetOutputsMixin, Calculator):
             atoms: a structure of the series; a spacing or density of k points becomes the mesh of its cell.
             room: fraction by which cell vectors may be longer than here in the others.
         """
+        if not self._unchanged():
+            self._memory = Memory()
         ready = self._build(atoms)
         largest = atoms.copy()
         largest.set_cell(atoms.cell.array * (1 + room), scale_atoms=True)
-        self._memory.keep(None, ready.basis)
+        self._memory.keep(self._memory.like(ready.model.structure, ready.basis.ecut), ready.basis)
         self._memory.keep(self._build(largest).basis.sizes, ready.basis)
 
     def _relevant(self) -> dict:

@@ -30,7 +30,7 @@ class Memory:
     """
 
     results: list[Result] = field(default_factory=list)
-    sizes: dict[str, int] | None = None
+    sizes: Mapping[str, int] | None = None
     structure: Any = None
     kpoints: KPoints | None = None
 
@@ -40,7 +40,7 @@ class Memory:
         self.results = [result, *(alike[: LAST - 1] if result.converged else [])]
         self.keep(result.basis.sizes, result.basis)
 
-    def keep(self, sizes: dict[str, int] | None, basis) -> None:
+    def keep(self, sizes: Mapping[str, int] | None, basis) -> None:
         """Keep array sizes, and the k points of a basis."""
         self.sizes, self.structure, self.kpoints = sizes, basis.model.structure, basis.kpoints
 

@@ -15,6 +15,7 @@ from dftopt.errors import InputError, NotConverged
 
 RANGE, POINTS = 0.06, 7  # largest change of the volume, and how many volumes
 FEWEST = 4  # points that determine the curve
+SCATTER = 1e-3  # eV per atom about the curve that deserves a word
 INTERNAL = ("ions", "shape")
 
 
@@ -155,7 +156,7 @@ def equation_of_state(
         InputError: wrong options, before anything is computed.
         Stopped: `stop` said so, before or within a point.
     """
-    factors = _factors(span, points, volumes)
+    changes = factors(span, points, volumes)
     if atoms.calc is None:
         raise InputError("equation_of_state needs atoms with a calculator: atoms.calc = DFTOpt(...).")
     if internal is not None and internal not in INTERNAL:
@@ -163,11 +164,11 @@ def equation_of_state(
     check_positive("fmax", fmax, "eV/angstrom", "0.01 is typical.")
     calc = atoms.calc
     if hasattr(calc, "reserve"):
-        calc.reserve(atoms, room=max(factors[-1] ** (1 / 3) - 1, 0.0) + 1e-3)
+        calc.reserve(atoms, room=max(changes[-1] ** (1 / 3) - 1, 0.0) + 1e-3)
     done: list[Point] = []
     failed: dict[float, str] = {}
     at = atoms.copy()  # positions relaxed at one volume start the next
-    for factor in factors:
+    for factor in changes:
         key = f"{factor:.8f}"
         if journal is not None and key in journal:
             point = Point(**journal[key])
@@ -191,22 +192,25 @@ def equation_of_state(
     return _result(done, failed, len(atoms))
 
 
-def _factors(span, points, volumes) -> list[float]:
+def factors(span: float = RANGE, points: int = POINTS, volumes: Sequence[float] | None = None) -> list[float]:
+    """Volumes to compute, in units of that of the structure, ascending; see `equation_of_state`.
+
+    Raises:
+        InputError: too few, or far away.
+    """
     if volumes is None:
         span = check_positive("range", span, "", "0.06 is typical: volumes from 94 % to 106 %.")
         if isinstance(points, bool) or int(points) != points:
             raise InputError(f"points = {points!r} must be a whole number of at least {FEWEST}.")
         volumes = np.linspace(1 - span, 1 + span, int(points)).tolist()
-    factors = sorted({round(float(v), 8) for v in volumes})
-    if len(factors) < FEWEST:
+    found = sorted({round(float(v), 8) for v in volumes})
+    if len(found) < FEWEST:
+        raise InputError(f"{len(found)} volumes do not determine the curve: at least {FEWEST} are needed, 7 are usual.")
+    if not 0.3 <= found[0] <= found[-1] <= 3.0:
         raise InputError(
-            f"{len(factors)} volumes do not determine the curve: at least {FEWEST} are needed, 7 are usual."
+            f"volumes from {found[0]:g} to {found[-1]:g} times that of the start: keep them between 0.3 and 3."
         )
-    if not 0.3 <= factors[0] <= factors[-1] <= 3.0:
-        raise InputError(
-            f"volumes from {factors[0]:g} to {factors[-1]:g} times that of the start: keep them between 0.3 and 3."
-        )
-    return factors
+    return found
 
 
 def _point(start: Atoms, calc, volume: float, factor: float, internal: str | None, fmax: float) -> Point:
@@ -233,4 +237,6 @@ def _result(done: list[Point], failed: dict[float, str], natoms: int) -> Equatio
         f"V0 = {curve.v0:.4f} angstrom^3 ({curve.v0 / natoms:.4f} per atom), B0 = {curve.b0:.2f} GPa, B0' = {curve.b1:.2f}; "
         f"the points are {curve.residual / natoms * 1000:.3f} meV per atom about the curve"
     )
+    if curve.residual / natoms > SCATTER:
+        verdict += ". They scatter: plane waves come and go with the volume. Raise ecut, and look at the k mesh"
     return EquationOfState(done, curve, failed, verdict, natoms)

@@ -121,7 +121,7 @@ def potential_of_slab(
             _draw_levels(panel, levels, height)
         panel.set(xlim=(0, height), xlabel="Distance along the normal (Å)", ylabel="Potential energy (eV)", title=title)
         style.legend_above(figure, panel)
-        data = None if levels is None else _numbers(levels)
+        data = None if levels is None else numbers(levels)
         return style.save(figure, path, columns=columns, data=data)
 
 
@@ -160,7 +160,8 @@ def _draw_levels(panel, levels: WorkFunction, height: float) -> None:
         panel.annotate(text, (arrow * height, 0.5 * (vacuum + fermi)), offset, textcoords="offset points", **align)
 
 
-def _numbers(levels: WorkFunction) -> dict:
+def numbers(levels: WorkFunction) -> dict:
+    """A work function for JSON, eV and angstrom."""
     ev, angstrom = HARTREE_IN_EV, BOHR_IN_ANGSTROM
     sides = {
         name: {

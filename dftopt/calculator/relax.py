@@ -109,7 +109,9 @@ def relax(
         InputError: wrong options, before anything is computed; frames of other atoms.
     """
     calc = atoms.calc
-    _check(atoms, cell, fmax, smax, pressure, steps)
+    if calc is None:
+        raise InputError("relax needs atoms with a calculator: atoms.calc = DFTOpt(...).")
+    check(atoms, cell, fmax, smax, pressure, steps)
     frames = _frames(resume, trajectory)
     if frames:
         _check_frames(frames, atoms)
@@ -154,9 +156,12 @@ def relax(
 # ---------------------------------------------------------------------------------------------------- checks
 
 
-def _check(atoms: Atoms, cell, fmax, smax, pressure, steps) -> None:
-    if atoms.calc is None:
-        raise InputError("relax needs atoms with a calculator: atoms.calc = DFTOpt(...).")
+def check(atoms: Atoms, cell, fmax, smax, pressure, steps) -> None:
+    """Check the options of `relax`.
+
+    Raises:
+        InputError: names the option, its value and the remedy.
+    """
     if cell is not None and cell not in CELLS:
         raise InputError(f"cell = {cell!r} is unknown: {nearest(str(cell), CELLS)} None keeps the cell.")
     check_positive("fmax", fmax, "eV/angstrom", "0.01 is typical.")

@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from dftopt.atoms import checks, kpoints
-from dftopt.atoms.cutoff import estimated_cutoff
+from dftopt.atoms.cutoff import LEVELS, recommended_cutoff
 from dftopt.atoms.vacuum import find_vacuum
 from dftopt.bases.planewaves import PlaneWaves
 from dftopt.energy.model import Model
@@ -22,7 +22,7 @@ WIDTH = 0.1  # eV
 DEFAULTS: dict[str, Any] = {
     "mode": "pw",
     "xc": None,  # what the files of the potentials name, else PBE
-    "ecut": None,  # eV; None: estimated from the potentials
+    "ecut": None,  # eV, or how good: "low", "normal", "high"; None: "normal"
     "kpts": {"spacing": SPACING},
     "weights": None,  # of explicit k points
     "occupations": {"name": "fermi-dirac", "width": WIDTH},
@@ -175,14 +175,16 @@ def _whole(name: str, value, least: int = 1) -> int:
 
 def _cutoff(model: Model, ecut, notes: list[str]) -> float:
     """Hartree."""
-    if ecut is not None:
+    if ecut is not None and not isinstance(ecut, str):
         return checks.check_positive("ecut", ecut, "eV", "Typical values are 300 to 1500 eV.") / HARTREE_IN_EV
-    element, potential = max(model.potentials.items(), key=lambda item: estimated_cutoff(item[1]))
-    hartree = estimated_cutoff(potential)
-    notes.append(
-        f"cutoff {hartree:g} Ha ({hartree * HARTREE_IN_EV:.0f} eV), estimated from {potential.name} of {element}: "
-        "check its convergence"
-    )  # fmt: skip
+    level = "normal" if ecut is None else ecut
+    found = {e: recommended_cutoff(p, level) for e, p in model.potentials.items()}
+    element = max(found, key=lambda e: found[e].hartree)
+    hartree, potential = found[element].hartree, model.potentials[element]
+    how = f"measured for {potential.name} of {element}: energy differences to about {LEVELS[level]:g} meV/atom"
+    if not found[element].measured:
+        how = f"estimated from {found[element].source} for {potential.name} of {element}: check its convergence"
+    notes.append(f"cutoff {hartree:g} Ha ({hartree * HARTREE_IN_EV:.0f} eV), {how}")
     return hartree
 
 

@@ -36,8 +36,10 @@ def draw_relaxation(path, found: Relaxation, fmax: float, smax: float, title: st
             columns |= {"smax_GPa": stress, "volume_A3": np.array([s.volume for s in steps])}
         for i, (values, limit, name) in enumerate(series):
             shown = values > 1e-6 * limit  # forces that symmetry makes vanish have no place on a logarithmic axis
+            if not shown.any():
+                continue
             axes[1].semilogy(
-                n[shown], values[shown], style.MARKERS[i] + style.LINES[i], color=style.COLOURS[i], label=name
+                n[shown], values[shown], marker=style.MARKERS[i], ls=style.LINES[i], color=style.COLOURS[i], label=name
             )
             axes[1].axhline(limit, color=style.COLOURS[i], lw=0.8, ls=style.DASHES, zorder=0)
         axes[1].set(xlabel="Step")

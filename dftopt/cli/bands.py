@@ -6,6 +6,7 @@ The default path is the usual one of the lattice; dftopt info FILE prints its sp
 Examples:
   dftopt bands Si.cif --xc LDA --occupations fixed
   dftopt bands out/Si/result.h5 --path LGXWKG --npoints 100
+  dftopt bands out/GaAs/result.h5 --fat    as wide as their weight on Ga s, Ga p, As s and As p; --fat "atom l" by atoms
 
 Writes to out/NAME, beside the saved result, or to --out:
   bands.png          bands beside the density of states
@@ -28,6 +29,13 @@ def add_flags(command) -> None:
         "--path", help="special points, such as LGXWKG, a comma for a jump (default: the lattice's own path)"
     )
     command.add_argument("--npoints", type=int, metavar="N", help="points along the path (default 60)")
+    command.add_argument(
+        "--fat",
+        nargs="?",
+        const="element l",
+        metavar="BY",
+        help="show weights of atomic orbitals by element, atom, shell, l, m",
+    )
     flags.calculation(command)
     flags.start(command)
     flags.output(command, "folder for results (default: out/NAME, or that of the saved result)")
@@ -41,7 +49,9 @@ def main(options) -> int:
     from dftopt.cli.inputs import RESULTS
     from dftopt.cli.structures import check_file
 
-    asked = {k: v for k, v in {"path": options.path, "npoints": options.npoints}.items() if v is not None}
+    flagged = {"path": options.path, "npoints": options.npoints, "fat": options.fat}
+    asked = {k: v for k, v in flagged.items() if v is not None}
+    ground_state.check_dos({"projected": options.fat})
     if Path(options.file).suffix.lower() not in RESULTS:
         options.start, options.save_every = None, checkpoints.EVERY
         return ground_state.main(options, bands=asked)

@@ -23,6 +23,11 @@ energy, length, force, pressure, duration = map(
 )
 
 
+def cutoff(text: str) -> float | str:
+    """An energy, or how good the cutoff that is recommended for the potentials should be."""
+    return text.lower() if text.lower() in ("low", "normal", "high") else energy(text)
+
+
 def structure(command: argparse.ArgumentParser, what: str = "") -> None:
     """The input file."""
     add = command.add_argument
@@ -34,12 +39,26 @@ def structure(command: argparse.ArgumentParser, what: str = "") -> None:
 def calculation(command: argparse.ArgumentParser) -> None:
     """The calculator's keywords."""
     add = command.add_argument_group("calculation (energies take eV, meV, Ha, Ry; a bare number is eV)").add_argument
-    add("--xc", metavar="NAME", help="functional: LDA, PBE, PBEsol, none, or libxc names joined by + (default PBE)")
-    add("--ecut", type=energy, metavar="ENERGY", help="plane-wave cutoff, such as 30Ry (default: from the potentials)")
+    add(
+        "--xc",
+        metavar="NAME",
+        help="functional: LDA, PBE, PBEsol, none, or libxc names joined by + (default: that of UPF files, else PBE)",
+    )
+    add(
+        "--ecut",
+        type=cutoff,
+        metavar="ENERGY",
+        help="plane-wave cutoff, such as 30Ry, or low, normal (default), high for the potentials",
+    )
     add("--kpts", type=int, nargs=3, metavar="N", help="k mesh, Gamma-centred, such as 4 4 4 (default: by --spacing)")
     add("--shift", type=float, nargs=3, metavar="S", help="shift of the mesh in its steps, such as 0.5 0.5 0.5")
     add("--spacing", type=float, metavar="X", help="largest distance of k points, 1/angstrom with 2 pi (default 0.2)")
-    add("--pseudopotentials", nargs="+", metavar="NAME", help="a GTH family for all, or Si=GTH-PBE-q4 O=GTH-PBE-q6 ...")
+    add(
+        "--pseudopotentials",
+        nargs="+",
+        metavar="NAME",
+        help="a GTH family or a folder for all, or Si=GTH-PBE-q4 O=O.upf ...",
+    )
     add(
         "--occupations",
         metavar="NAME",

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dftopt
-from dftopt.calculator import checkpoints, plots, report
+from dftopt.calculator import checkpoints, plots, plots_projected, report
 from dftopt.calculator import log as logs
 from dftopt.calculator.setup import Setup
 from dftopt.cli import output
 from dftopt.cli.inputs import Input, read_input
 from dftopt.cli.signals import Signals
 from dftopt.errors import DFTOptWarning, InputError, NotConverged
+from dftopt.properties.dos import check
+from dftopt.properties.projections import check_groups
 from dftopt.units import HARTREE_IN_EV
 
 RESULTS = ("result.h5", "result.json", "log.txt", "convergence.png", "convergence.csv")
@@ -169,17 +171,36 @@ def _written(result, forces, stress, given: Input, setup: Setup, wanted, where: 
 
 
 def draw_bands(result, bands: dict, dos: dict, path: Path) -> list[Path]:
-    """Bands beside the density of states."""
+    """Bands beside the density of states; both by atomic orbitals where `fat` says how."""
     along = path_of(result.model.atoms, bands.get("path"), bands.get("npoints", NPOINTS))
-    structure = dftopt.bands(result, along, nbands=bands.get("nbands"))
     title = result.model.atoms.get_chemical_formula(empirical=True)
+    if bands.get("fat"):
+        fat = dftopt.fat_bands(result, along, nbands=bands.get("nbands"), by=bands["fat"])
+        parts = density_of_states(result, {**dos, "projected": bands["fat"]})
+        return plots_projected.fat_bands_and_dos(path, fat, parts, title, reference_name(result))
+    structure = dftopt.bands(result, along, nbands=bands.get("nbands"))
     return plots.bands_and_dos(path, structure, density_of_states(result, dos), title, reference_name(result))
 
 
 def density_of_states(result, dos: dict):
-    """With the options of the [dos] table; its width is in eV."""
+    """With the options of the [dos] table; its width is in eV, `projected` says by what it is resolved."""
     width = dos["width"] / HARTREE_IN_EV if "width" in dos else None
-    return dftopt.dos(result, width=width, kpts=dos.get("kpts"), nbands=dos.get("nbands"))
+    options = {
+        "width": width,
+        "kpts": dos.get("kpts"),
+        "nbands": dos.get("nbands"),
+        "method": dos.get("method", "gaussian"),
+    }
+    if dos.get("projected"):
+        return dftopt.pdos(result, dos["projected"], **options)
+    return dftopt.dos(result, **options)
+
+
+def check_dos(dos: dict) -> None:
+    """Refuse wrong options before a result is loaded or computed."""
+    check(dos.get("method", "gaussian"), dos.get("width"))
+    if dos.get("projected") is not None:
+        check_groups(dos["projected"])
 
 
 def reference_name(result) -> str:

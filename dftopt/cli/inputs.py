@@ -8,6 +8,8 @@ from typing import Any
 
 from ase import Atoms
 
+from dftopt.atoms.cutoff import LEVELS
+from dftopt.atoms.potentials import is_file
 from dftopt.calculator.setup import KEYS, Setup, build, check_keys
 from dftopt.cli import structures
 from dftopt.cli.pwscf import is_pwscf, read_pwscf
@@ -15,8 +17,8 @@ from dftopt.cli.quantities import energy
 from dftopt.errors import InputError
 
 TABLES = ("structure", "bands", "dos")
-BANDS_KEYS = ("path", "npoints", "nbands")
-DOS_KEYS = ("width", "kpts", "nbands")
+BANDS_KEYS = ("path", "npoints", "nbands", "fat")
+DOS_KEYS = ("width", "kpts", "nbands", "projected", "method")
 FLAGS = (
     "xc", "ecut", "nbands", "spinpol", "magnetization", "starts", "charge", "coulomb", "dipole_correction", "dispersion", "symmetry",
     "minimizer", "tol", "maxiter", "seed", "force",
@@ -120,7 +122,17 @@ def _from_toml(path: Path) -> Input:
     atoms, notes = structures.from_table(structure, path.parent)
     if "file" in structure and is_pwscf(path.parent / str(structure["file"])):
         notes = [*notes, f"of {structure['file']} the structure alone is read, not pw.x's keywords"]
+    if "pseudopotentials" in data:
+        data["pseudopotentials"] = _beside(data["pseudopotentials"], path.parent)
     return Input(path.stem, atoms, _energies(data), bands, dos or {}, notes)
+
+
+def _beside(potentials, folder: Path):
+    """Files and folders of potentials are looked for beside the input, as its structure is."""
+    if isinstance(potentials, dict):
+        return {element: _beside(name, folder) for element, name in potentials.items()}
+    beside = folder / Path(str(potentials)).expanduser()
+    return str(beside) if is_file(potentials) or is_file(beside) else potentials
 
 
 def _check_table(name: str, content) -> None:
@@ -131,7 +143,7 @@ def _check_table(name: str, content) -> None:
 def _energies(parameters: dict[str, Any]) -> dict[str, Any]:
     """Energies may be strings with units, "30 Ry"."""
     for name in ("ecut", "tol"):
-        if isinstance(parameters.get(name), str):
+        if isinstance(parameters.get(name), str) and not (name == "ecut" and parameters[name] in LEVELS):
             parameters[name] = _energy(name, parameters[name])
     occupations = parameters.get("occupations")
     if isinstance(occupations, dict) and isinstance(occupations.get("width"), str):

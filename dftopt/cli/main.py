@@ -75,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     begun = time.monotonic()  # --walltime counts from here
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["help"] and len(arguments) > 1:
+        arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(OVERVIEW.format(commands="\n".join(f"  {name:10s}{text}" for name, text in COMMANDS.items())))
         return DONE if arguments else WRONG_INPUT

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.constraints import FixAtoms
 from ase.io import read
 from ase.io.formats import UnknownFileTypeError
 
 from dftopt.calculator.setup import check_keys
 from dftopt.errors import InputError
 
-COMMON = ("magmoms", "pbc", "repeat")  # go with every way of giving a structure
+COMMON = ("magmoms", "pbc", "repeat", "fix")  # go with every way of giving a structure
 EXPLICIT = ("symbols", "cell", "positions", "scaled_positions")
 
 
@@ -142,7 +143,24 @@ def _finish(atoms: Atoms, table) -> Atoms:
         raise InputError(f"[structure]: pbc or repeat do not fit the {len(atoms)} atoms: {_reason(error)}.") from None
     if "magmoms" in table:
         set_moments(atoms, table["magmoms"], "[structure] magmoms")
+    if "fix" in table:
+        fix(atoms, table["fix"], "[structure] fix")
     return atoms
+
+
+def fix(atoms: Atoms, indices, name: str) -> None:
+    """Atoms that a relaxation leaves where they are, beside those that the file fixes.
+
+    Raises:
+        InputError: no indices of these atoms.
+    """
+    try:
+        values = np.asarray(indices)
+    except ValueError:
+        values = np.zeros(0)
+    if values.ndim != 1 or values.dtype.kind != "i" or np.any((values < 0) | (values >= len(atoms))):
+        raise InputError(f"{name} = {indices!r}: give indices of atoms, whole numbers from 0 to {len(atoms) - 1}.")
+    atoms.set_constraint([*atoms.constraints, FixAtoms(sorted({int(i) for i in values}))])
 
 
 def set_moments(atoms: Atoms, moments, name: str) -> None:

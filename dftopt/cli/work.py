@@ -1,5 +1,6 @@
 """What commands of many calculations share: a folder, a log, a journal of what is finished, and how they end."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from dftopt.cli import output
 from dftopt.cli.ground_state import use_compilation_cache
 from dftopt.cli.inputs import Input
 from dftopt.cli.signals import Signals
-from dftopt.errors import NotConverged
+from dftopt.errors import DFTOptWarning, NotConverged
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,11 @@ def work(
     with (
         where.file(f"{task}.log").open("a" if options.resume else "w", encoding="utf-8") as file,
         Signals(options.walltime, options.begun) as signals,
+        warnings.catch_warnings(),
     ):
         log = logs.Log("-" if given.parameters.get("txt", "-") == "-" else None, file)
+        warnings.simplefilter("always", DFTOptWarning)
+        warnings.showwarning = lambda message, *_, **__: log(f"warning: {message}")  # in the log, where it belongs
         series = Series(given.parameters, journal, signals.stop, where.file(f"{task}.h5"))
         if len(journal):
             log(f"{len(journal)} finished calculations found in {journal.path}\n")

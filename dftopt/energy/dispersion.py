@@ -1,7 +1,7 @@
 """London dispersion by Grimme's D3 with Becke-Johnson damping, evaluated by the library s-dftd3."""
 
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from importlib import import_module
 
 import jax
@@ -81,27 +81,34 @@ def dispersion_of(model, periodic: tuple[bool, bool, bool]) -> Dispersion | None
     return Dispersion(name, tuple(int(z) for z in model.atoms.numbers), periodic)
 
 
-@lru_cache
-def _damping(functional: str):
-    from dftd3.interface import RationalDampingParam
-
-    return RationalDampingParam(method=functional, atm=False)
-
-
 def _library(d: Dispersion, positions, cell):
     """Energy, gradient (atoms, 3) and its derivative in the rows of the cell (3, 3), hartree and bohr."""
-    from dftd3.interface import DispersionModel
+    from dftd3.interface import DispersionModel, RationalDampingParam
 
     positions, cell = np.asarray(positions, float), np.asarray(cell, float)
-    model = DispersionModel(np.array(d.numbers), positions, cell, np.array(d.periodic))
+    where, within = _in_a_high_cell(d, positions, cell)
+    model = DispersionModel(np.array(d.numbers), where, within, np.array(d.periodic))
     if all(d.periodic):
         model.set_ewald_summation(0, 1e-10, 0.0, -1)  # no mesh: exact translation invariance
     model.set_realspace_cutoff(CUTOFF, CN_CUTOFF, CN_CUTOFF)
-    out = model.get_dispersion(_damping(d.functional), grad=True)
+    out = model.get_dispersion(RationalDampingParam(method=d.functional, atm=False), grad=True)
     gradient = out["gradient"]
     # dE/d(strain) = g^T x + (dE/dcell)^T cell, with x and the cell as rows
     d_cell = np.linalg.solve(cell.T, (out["virial"] - gradient.T @ positions).T)
     return np.asarray(float(out["energy"])), gradient, np.where(np.array(d.periodic)[:, None], d_cell, 0.0)
+
+
+def _in_a_high_cell(d: Dispersion, positions, cell):
+    """A slab between the faces of its cell: the library takes atoms beyond them to the other side."""
+    if all(d.periodic) or not any(d.periodic):
+        return positions, cell
+    axis = d.periodic.index(False)
+    n = np.linalg.inv(cell)[:, axis]
+    n, vacuum = n / np.linalg.norm(n), 50.0
+    z = positions @ n
+    return positions + (vacuum - z.min()) * n, np.where(
+        np.arange(3)[:, None] == axis, (np.ptp(z) + 2 * vacuum) * n, cell
+    )
 
 
 def _second(d: Dispersion, positions, cell) -> np.ndarray:
@@ -158,7 +165,9 @@ def dispersion(positions: Float[Array, "atoms 3"], cell: Float[Array, "3 3"], d:
     $E = -\sum_{i<j} \left[ \frac{C_6}{r^6 + f^6} + s_8 \frac{C_8}{r^8 + f^8} \right]$, $f = a_1 \sqrt{C_8/C_6} + a_2$, over
     atoms and their copies, with $C_6$ from the coordination numbers of both atoms; two-body terms alone, as D3(BJ) was
     published. A crystal is summed without a cutoff (Ewald): codes that stop at 50 angstrom differ by 1e-6 to 3e-6 hartree
-    per atom. The library is called from the host; derivatives are its own, second derivatives differences of them.
+    per atom. By D3's definition coordination numbers end at 40 bohr, where their counting function is not quite zero:
+    the energy jumps by about 1e-9 hartree where an atom crosses that distance, and derivatives are those between the
+    jumps. The library is called from the host; derivatives are its own, second derivatives differences of them.
 
     Args:
         positions: Cartesian, bohr; of a molecule or slab, whole.

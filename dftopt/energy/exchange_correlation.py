@@ -6,7 +6,6 @@ from jaxtyping import Array, Float
 
 from dftopt.xc import Functional
 
-
 FLOOR = 1e-14  # electrons per bohr^3 and spin, where there are electrons of the other spin
 
 

@@ -119,8 +119,8 @@ def _report(D, halves, D0, b0, dt):
     fit = np.linalg.pinv(np.vander(lags, 3, increasing=True))  # quadratic in the lag
     at_dt, at_0 = np.ones(3) @ fit, fit[0]
     one = np.eye(len(lags))[2]
-    D_bias = _ratio(noise @ at_dt, noise0 if exact else noise @ at_0)
-    b_bias = _ratio(along @ at_dt, along0 if exact else along @ at_0)
+    D_bias = _ratio(noise @ one, noise0) if exact else _ratio(noise @ at_dt, noise @ at_0)
+    b_bias = _ratio(along @ one, along0) if exact else _ratio(along @ at_dt, along @ at_0)
     table = [_ratio(noise[:, i], noise @ one) for i in range(len(lags))]
     drift = [_ratio(along[:, i], along @ one) for i in range(len(lags))]
     message = ""
@@ -147,9 +147,11 @@ def _report(D, halves, D0, b0, dt):
 
 
 def _ratio(a, b):
-    """mean(a) / mean(b) - 1 and its standard error, from values per snapshot."""
+    """mean(a) / mean(b) - 1 and its standard error, from values per snapshot; unknown where b is lost in its noise."""
+    if b.mean() < 4 * b.std(ddof=1) / np.sqrt(len(b)):
+        return 0.0, np.inf
     r = a.mean() / b.mean()
-    error = (a - r * b).std(ddof=1) / np.sqrt(len(a)) / abs(b.mean())
+    error = (a - r * b).std(ddof=1) / np.sqrt(len(a)) / b.mean()
     return float(r - 1), float(error)
 
 
@@ -160,4 +162,4 @@ def _excess(bias):
 
 
 def _percent(bias):
-    return f"{100 * bias[0]:+.1f} +- {100 * bias[1]:.1f} %"
+    return f"{100 * bias[0]:+.1f} +- {100 * bias[1]:.1f} %" if np.isfinite(bias[1]) else "less than its noise"

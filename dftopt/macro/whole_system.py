@@ -12,6 +12,8 @@ from dftopt.errors import InputError
 from dftopt.macro import checks, random
 from dftopt.macro.simulator import as_simulator
 
+LARGEST = 8  # GiB of snapshots
+
 
 @dataclass(frozen=True)
 class Trajectories:
@@ -43,13 +45,19 @@ def trajectories(sim, count: int = 200, times=None, seed: int = 0, *, start=None
         Trajectories of independent noise.
 
     Raises:
-        InputError: no start or times known, wrong shapes, times that do not increase, a step that changes the shape or
-            the type of a state, or that ends in NaN (said where).
+        InputError: no start or times known, wrong shapes, times that do not increase, more than 8 GiB of snapshots, a step
+            that changes the shape or the type of a state, or that ends in NaN (said where).
     """
     sim = as_simulator(sim)
     times = check_times(sim, times)
     start = check_start(sim, start, count, seed)
     count = len(jax.tree.leaves(start)[0])
+    memory = len(times) * sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(start)) / 2**30
+    if snapshots and memory > LARGEST:
+        raise InputError(
+            f"{count} trajectories with {len(times)} snapshots each would take {memory:.0f} GiB (limit {LARGEST}): record fewer "
+            "times, or sample fewer trajectories at a time with different seeds and put them together with macro.join."
+        )
     key = random.child(jax.random.key(seed), 1)
     z, states = _run(sim, start, key, jnp.asarray(np.diff(times, prepend=0.0)), snapshots)
     z = np.asarray(z).swapaxes(0, 1)

@@ -130,6 +130,16 @@ def planar_average(result, field=None, axis: int | None = None) -> PlanarAverage
     return PlanarAverage(np.arange(n) * heights[axis] / n, values, float(heights[axis]), axis)
 
 
+def layer_distance(structure, average: PlanarAverage) -> float | None:
+    """Mean distance of the layers of a slab along the normal, bohr; None for a single layer."""
+    f = structure.frac[:, average.axis]
+    gap, end = (x[average.axis] for x in largest_gaps(structure.frac))
+    layers = np.unique(np.round((f - end + 1e-9) % 1.0 * average.height, 1))
+    if len(layers) < 2 or gap >= 1:
+        return None
+    return float(np.ptp(layers) / (len(layers) - 1))
+
+
 def work_function(result, axis: int | None = None) -> WorkFunction:
     """Vacuum levels and work functions of a slab from the flat part of its electrostatic potential.
 

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dftopt.xc.enhancement import enhanced, x_arcsinh_x
-from dftopt.xc.variables import S2
+from dftopt.xc.variables import S2, Channels
 
 EXCHANGE = {
     "gga_x_b88": {"beta": 0.0042, "gamma": 6.0},
@@ -16,7 +16,7 @@ _CHANNEL_CONSTANT = 1.5 * (3 / (4 * np.pi)) ** (1 / 3)
 _X2 = 2 ** (2 / 3) / S2
 
 
-def exchange(rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient ..."], beta, gamma) -> Float[Array, "..."]:
+def exchange(rho_s: Channels, sigma: Channels, beta, gamma) -> Float[Array, "..."]:
     r"""B88 exchange energy density.
 
     $e_x = e_x^{LDA} - \sum_s \beta \rho_s^{4/3} x_s^2 / (1 + \gamma \beta x_s \sinh^{-1} x_s)$,

@@ -6,14 +6,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dftopt.xc.slater import EXCHANGE_CONSTANT
-from dftopt.xc.variables import C_F, S2, guarded, spin_scaled
+from dftopt.xc.variables import C_F, S2, Channels, guarded, spin_scaled
 
 
 def enhanced(
     factor: Callable[..., Float[Array, "..."]],
-    rho_s: Float[Array, "spin ..."],
-    sigma: Float[Array, "gradient ..."],
-    tau_s: Float[Array, "spin ..."] | None = None,
+    rho_s: Channels,
+    sigma: Channels,
+    tau_s: Channels | None = None,
 ) -> Float[Array, "..."]:
     r"""Spin-scaled exchange energy density of a GGA or meta-GGA.
 

@@ -16,7 +16,7 @@ from dftopt.xc.pw92 import lda_c_pw, lda_c_pw_mod
 from dftopt.xc.pz81 import lda_c_pz
 from dftopt.xc.slater import lda_x
 from dftopt.xc.teter93 import lda_xc_teter93
-from dftopt.xc.variables import check_shapes
+from dftopt.xc.variables import check_shapes, split
 from dftopt.xc.vwn import lda_c_vwn, lda_c_vwn_rpa
 
 
@@ -119,11 +119,12 @@ class Functional:
         """
         check_shapes(rho_s, sigma, tau_s, self.kind)
         parameters = _merged(self, parameters or {})
+        variables = [split(x) for x in (rho_s, sigma, tau_s)[: _KINDS.index(self.kind)] if x is not None]
         energies = []
         for name in self.terms:
             term = TERMS[name]
-            variables = (rho_s, sigma, tau_s)[: _KINDS.index(term.kind)]
-            energies.append(term.energy_density(*variables, **parameters.get(name, {})))
+            arguments = variables[: _KINDS.index(term.kind)]
+            energies.append(term.energy_density(*arguments, **parameters.get(name, {})))
         return reduce(add, energies) if energies else jnp.zeros_like(rho_s[0])
 
 

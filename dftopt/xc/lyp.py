@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from dftopt.xc.variables import C_F, density, total_sigma
+from dftopt.xc.variables import C_F, Channels, density, total_sigma
 
 PARAMETERS = {"a": 0.04918, "b": 0.132, "c": 0.2533, "d": 0.349}
 
@@ -14,7 +14,7 @@ def _power83(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return x * x * root * root
 
 
-def gga_c_lyp(rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient ..."], a, b, c, d) -> Float[Array, "..."]:
+def gga_c_lyp(rho_s: Channels, sigma: Channels, a, b, c, d) -> Float[Array, "..."]:
     r"""LYP correlation energy density, in the form without Laplacians.
 
     With the fractions $u, d = \rho_{\uparrow,\downarrow} / \rho$, $x = \rho^{-1/3}$,

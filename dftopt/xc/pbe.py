@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from dftopt.xc import pw92
 from dftopt.xc.enhancement import enhanced
-from dftopt.xc.variables import Density, density, total_sigma
+from dftopt.xc.variables import Channels, Density, density, total_sigma
 
 GAMMA = (1 - np.log(2)) / np.pi**2
 
@@ -30,7 +30,7 @@ CORRELATION = {
 _T2 = np.pi / (16 * (3 * np.pi**2) ** (1 / 3))
 
 
-def exchange(rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient ..."], kappa, mu):
+def exchange(rho_s: Channels, sigma: Channels, kappa, mu):
     r"""PBE exchange energy density.
 
     $e_x = e_x^{LDA}(\rho) F_x(s)$, $F_x = 1 + \kappa - \kappa / (1 + \mu s^2 / \kappa)$,
@@ -70,7 +70,7 @@ def epsilon_c(n: Density, sigma: Float[Array, "..."], uniform: Float[Array, "...
     return gamma_phi3 * jnp.log1p(-m / ((1 + m) * (1 + x + x * x)))
 
 
-def correlation(rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient ..."], beta, gamma):
+def correlation(rho_s: Channels, sigma: Channels, beta, gamma):
     r"""PBE correlation energy density.
 
     $e_c = \rho (\epsilon_c + H)$ with $H = \gamma\phi^3 \ln\{1 + (\beta/\gamma) t^2 (1 + x) / (1 + x + x^2)\}$,

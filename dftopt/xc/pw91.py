@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from dftopt.xc import pbe, pw92
 from dftopt.xc.enhancement import enhanced, x_arcsinh_x
-from dftopt.xc.variables import density, total_sigma
+from dftopt.xc.variables import Channels, density, total_sigma
 
 EXCHANGE = {"a": 0.19645, "b": 7.7956, "c": 0.2743, "d": -0.1508, "f": 0.004, "alpha": 100.0}
 CORRELATION = {"alpha": 0.09, "cubic": 0.0}
@@ -17,9 +17,7 @@ _NU = 16 / np.pi * (3 * np.pi**2) ** (1 / 3)
 _SCREENING = 4 / np.pi * (4 / (9 * np.pi)) ** (1 / 3)  # k_s^2 / k_F^2 = this rs
 
 
-def gga_x_pw91(
-    rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient ..."], a, b, c, d, f, alpha
-) -> Float[Array, "..."]:
+def gga_x_pw91(rho_s: Channels, sigma: Channels, a, b, c, d, f, alpha) -> Float[Array, "..."]:
     r"""PW91 exchange energy density.
 
     $F_x = [1 + a s \sinh^{-1}(b s) + (c + d e^{-\alpha s^2}) s^2] / [1 + a s \sinh^{-1}(b s) + f s^4]$.
@@ -48,9 +46,7 @@ def gga_x_pw91(
     return enhanced(factor, rho_s, sigma)
 
 
-def gga_c_pw91(
-    rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient ..."], alpha, cubic
-) -> Float[Array, "..."]:
+def gga_c_pw91(rho_s: Channels, sigma: Channels, alpha, cubic) -> Float[Array, "..."]:
     r"""PW91 correlation energy density, $\rho (\epsilon_c + H_0 + H_1)$.
 
     $H_0$ has the form of PBE with $\beta = \nu C_c(0)$ and $\gamma = \beta^2 / 2\alpha$;

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from dftopt.xc.variables import Polarization, density
+from dftopt.xc.variables import Channels, Polarization, density
 
 
 class Fit(NamedTuple):
@@ -83,12 +83,12 @@ def epsilon_polarized(rs: Float[Array, "..."], c: Constants) -> Float[Array, "..
     return _fit(rs, jnp.sqrt(rs), c.polarized)
 
 
-def _correlation(rho_s: Float[Array, "spin ..."], c: Constants) -> Float[Array, "..."]:
+def _correlation(rho_s: Channels, c: Constants) -> Float[Array, "..."]:
     n = density(rho_s)
     return jnp.where(n.present, n.rho * epsilon_c(n.rs, n.polarization, c), 0.0)
 
 
-def lda_c_pw(rho_s: Float[Array, "spin ..."]) -> Float[Array, "..."]:
+def lda_c_pw(rho_s: Channels) -> Float[Array, "..."]:
     """Perdew-Wang correlation energy density with the constants as published.
 
     Args:
@@ -103,7 +103,7 @@ def lda_c_pw(rho_s: Float[Array, "spin ..."]) -> Float[Array, "..."]:
     return _correlation(rho_s, PUBLISHED)
 
 
-def lda_c_pw_mod(rho_s: Float[Array, "spin ..."]) -> Float[Array, "..."]:
+def lda_c_pw_mod(rho_s: Channels) -> Float[Array, "..."]:
     """Perdew-Wang correlation energy density with more digits in A and f''(0); the uniform limit of PBE.
 
     Args:

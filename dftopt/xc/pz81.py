@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from dftopt.xc.variables import Polarization, density
+from dftopt.xc.variables import Channels, Polarization, density
 
 
 class Fit(NamedTuple):
@@ -54,7 +54,7 @@ def epsilon_c(rs: Float[Array, "..."], spin: Polarization | None) -> Float[Array
     return unpolarized + spin.f * (_fit(rs, sqrt_rs, log_rs, POLARIZED) - unpolarized)
 
 
-def lda_c_pz(rho_s: Float[Array, "spin ..."]) -> Float[Array, "..."]:
+def lda_c_pz(rho_s: Channels) -> Float[Array, "..."]:
     """Perdew-Zunger correlation energy density.
 
     Args:

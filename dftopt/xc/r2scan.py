@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from dftopt.xc import pw92, scan
 from dftopt.xc.enhancement import enhanced
-from dftopt.xc.variables import density, iso_orbital
+from dftopt.xc.variables import Channels, density, iso_orbital
 
 C1_X, C1_C = scan.EXCHANGE["c1"], scan.CORRELATION["c1"]
 EXCHANGE = {key: scan.EXCHANGE[key] for key in ("c2", "d", "k1", "h0", "a1")} | {"eta": 0.001, "dp2": 0.361}
@@ -33,7 +33,7 @@ def switch(alpha: Float[Array, "..."], polynomial: tuple[float, ...], c1, c2, d)
     r"""SCAN's switching function with a polynomial in place of the essential singularity: between 0 and 2.5."""
     middle = (alpha >= 0) & (alpha <= 2.5)
     inside, outside = jnp.where(middle, alpha, 1.0), jnp.where(middle, 3.0, alpha)
-    f = polynomial[-1]
+    f: Float[Array, ...] | float = polynomial[-1]
     for c in reversed(polynomial[:-1]):
         f = f * inside + c
     below = outside < 0
@@ -42,9 +42,9 @@ def switch(alpha: Float[Array, "..."], polynomial: tuple[float, ...], c1, c2, d)
 
 
 def mgga_x_r2scan(
-    rho_s: Float[Array, "spin ..."],
-    sigma: Float[Array, "gradient ..."],
-    tau_s: Float[Array, "spin ..."],
+    rho_s: Channels,
+    sigma: Channels,
+    tau_s: Channels,
     c2,
     d,
     k1,
@@ -88,9 +88,9 @@ def mgga_x_r2scan(
 
 
 def mgga_c_r2scan(
-    rho_s: Float[Array, "spin ..."],
-    sigma: Float[Array, "gradient ..."],
-    tau_s: Float[Array, "spin ..."],
+    rho_s: Channels,
+    sigma: Channels,
+    tau_s: Channels,
     c2,
     d,
     b1,

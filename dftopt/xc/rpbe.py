@@ -5,6 +5,7 @@ from jaxtyping import Array, Float
 
 from dftopt.xc import pbe
 from dftopt.xc.enhancement import enhanced
+from dftopt.xc.variables import Channels
 
 RPBE = pbe.EXCHANGE["gga_x_pbe"]
 WU_COHEN = pbe.EXCHANGE["gga_x_pbe"]
@@ -12,7 +13,7 @@ WU_COHEN = pbe.EXCHANGE["gga_x_pbe"]
 _MU_GE = 10 / 81  # second order of the slowly varying gas
 
 
-def gga_x_rpbe(rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient ..."], kappa, mu) -> Float[Array, "..."]:
+def gga_x_rpbe(rho_s: Channels, sigma: Channels, kappa, mu) -> Float[Array, "..."]:
     r"""RPBE exchange energy density, $F_x = 1 + \kappa (1 - e^{-\mu s^2 / \kappa})$.
 
     Args:
@@ -30,7 +31,7 @@ def gga_x_rpbe(rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient ..
     return enhanced(lambda s2: 1 - kappa * jnp.expm1(-mu / kappa * s2), rho_s, sigma)
 
 
-def gga_x_wc(rho_s: Float[Array, "spin ..."], sigma: Float[Array, "gradient ..."], kappa, mu) -> Float[Array, "..."]:
+def gga_x_wc(rho_s: Channels, sigma: Channels, kappa, mu) -> Float[Array, "..."]:
     r"""Wu-Cohen exchange energy density.
 
     $F_x = 1 + \kappa - \kappa / (1 + x / \kappa)$ with

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from dftopt.xc import pbe, pw92
 from dftopt.xc.enhancement import enhanced
-from dftopt.xc.variables import Density, Polarization, density, iso_orbital
+from dftopt.xc.variables import Channels, Density, Polarization, density, iso_orbital
 
 EXCHANGE = {"c1": 0.667, "c2": 0.8, "d": 1.24, "k1": 0.065, "h0": 1.174, "a1": 4.9479}
 CORRELATION = {"c1": 0.64, "c2": 1.5, "d": 0.7, "b1": 0.0285764, "b2": 0.0889, "b3": 0.125541}
@@ -41,9 +41,9 @@ def join_exchange(x: Float[Array, "..."], f: Float[Array, "..."], s2: Float[Arra
 
 
 def mgga_x_scan(
-    rho_s: Float[Array, "spin ..."],
-    sigma: Float[Array, "gradient ..."],
-    tau_s: Float[Array, "spin ..."],
+    rho_s: Channels,
+    sigma: Channels,
+    tau_s: Channels,
     c1,
     c2,
     d,
@@ -130,9 +130,9 @@ def slowly_varying(n: Density, sigma: Float[Array, "..."], uniform: Float[Array,
 
 
 def mgga_c_scan(
-    rho_s: Float[Array, "spin ..."],
-    sigma: Float[Array, "gradient ..."],
-    tau_s: Float[Array, "spin ..."],
+    rho_s: Channels,
+    sigma: Channels,
+    tau_s: Channels,
     c1,
     c2,
     d,

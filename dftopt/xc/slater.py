@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from dftopt.xc.variables import guarded, spin_scaled
+from dftopt.xc.variables import Channels, guarded, spin_scaled
 
 EXCHANGE_CONSTANT = -0.75 * (3 / np.pi) ** (1 / 3)
 
@@ -14,7 +14,7 @@ def _unpolarized(rho: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.where(present, EXCHANGE_CONSTANT * rho * jnp.cbrt(rho), 0.0)
 
 
-def lda_x(rho_s: Float[Array, "spin ..."]) -> Float[Array, "..."]:
+def lda_x(rho_s: Channels) -> Float[Array, "..."]:
     r"""Exchange energy density of the uniform gas.
 
     $e_x = -\frac34 (3/\pi)^{1/3} \rho^{4/3}$, spin-scaled.

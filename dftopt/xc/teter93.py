@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from dftopt.xc.variables import density
+from dftopt.xc.variables import Channels, density
 
 NUMERATOR = (0.4581652932831429, 2.217058676663745, 0.7405551735357053, 0.01968227878617998)
 NUMERATOR_SPIN = (0.119086804055547, 0.6157402568883345, 0.1574201515892867, 0.003532336663397157)
@@ -18,7 +18,7 @@ def _polynomial(x, coefficients):
     return result
 
 
-def lda_xc_teter93(rho_s: Float[Array, "spin ..."]) -> Float[Array, "..."]:
+def lda_xc_teter93(rho_s: Channels) -> Float[Array, "..."]:
     r"""Exchange-correlation energy density ("Pade" LDA, the functional of the GTH-PADE pseudopotentials).
 
     $\epsilon_{xc} = -\sum_{i=0}^3 a_i r_s^i / \sum_{i=1}^4 b_i r_s^i$, where

@@ -6,7 +6,16 @@ from jaxtyping import Array, Float
 
 from dftopt.xc import pbe, pw92
 from dftopt.xc.enhancement import enhanced
-from dftopt.xc.variables import POLARIZATION_THRESHOLD, RS, Density, density, guarded, iso_orbital, polarization
+from dftopt.xc.variables import (
+    POLARIZATION_THRESHOLD,
+    RS,
+    Channels,
+    Density,
+    density,
+    guarded,
+    iso_orbital,
+    polarization,
+)
 
 EXCHANGE = {"b": 0.40, "c": 1.59096, "e": 1.537, "kappa": 0.804, "mu": 0.21951}
 CORRELATION = {"beta": 0.06672455060314922, "d": 2.8}
@@ -20,9 +29,9 @@ def _over_tau(tau_w: Float[Array, "..."], tau: Float[Array, "..."]) -> Float[Arr
 
 
 def mgga_x_tpss(
-    rho_s: Float[Array, "spin ..."],
-    sigma: Float[Array, "gradient ..."],
-    tau_s: Float[Array, "spin ..."],
+    rho_s: Channels,
+    sigma: Channels,
+    tau_s: Channels,
     b,
     c,
     e,
@@ -80,7 +89,7 @@ def _one_channel(rho: Float[Array, "..."], sigma: Float[Array, "..."], beta) -> 
     return jnp.where(present, energy, 0.0)
 
 
-def _spin_coefficient(n: Density, sigma: Float[Array, "gradient ..."]) -> Float[Array, "..."] | float:
+def _spin_coefficient(n: Density, sigma: Channels) -> Float[Array, "..."] | float:
     r"""$C(\zeta, \xi)$ of eqs. (13) and (14), $\xi = |\nabla\zeta| / 2 (3\pi^2 \rho)^{1/3}$ and $|\nabla\zeta|^2 \ge 0$."""
     spin = n.polarization
     if spin is None:
@@ -97,9 +106,9 @@ def _spin_coefficient(n: Density, sigma: Float[Array, "gradient ..."]) -> Float[
 
 
 def mgga_c_tpss(
-    rho_s: Float[Array, "spin ..."],
-    sigma: Float[Array, "gradient ..."],
-    tau_s: Float[Array, "spin ..."],
+    rho_s: Channels,
+    sigma: Channels,
+    tau_s: Channels,
     beta,
     d,
 ) -> Float[Array, "..."]:
@@ -130,7 +139,7 @@ def mgga_c_tpss(
         alone = _one_channel(n.rho / 2, v.sigma / 4, beta)
         own = jnp.where(alone >= pbe_c, alone, pbe_c)
     else:
-        alone = _one_channel(rho_s, v.sigma_s[::2], beta)
+        alone = _one_channel(jnp.stack(rho_s), jnp.stack(v.sigma_s[::2]), beta)
         fractions = jnp.stack([n.polarization.plus, n.polarization.minus]) / 2
         own = jnp.sum(fractions * jnp.where(alone >= pbe_c, alone, pbe_c), axis=0)
     z = _over_tau(5 / 3 * v.s2, v.tau)

@@ -13,6 +13,9 @@ from jaxtyping import Array, Bool, Float
 
 from dftopt.errors import InputError
 
+Channels = tuple[Float[Array, "..."], ...]
+"""One array per spin (total, or up and down) or per pair of spins (total, or up-up, up-down, down-down)."""
+
 DENSITY_THRESHOLD = 1e-15
 """Density (bohr^-3) at or below which the energy density is zero; the threshold of libxc's LDA terms."""
 
@@ -71,6 +74,11 @@ class Density(NamedTuple):
     polarization: Polarization | None
 
 
+def split(x: Float[Array, "channel ..."]) -> Channels:
+    """Entries along the leading axis. Done once: each index would pad and add in reverse mode, which is slow."""
+    return tuple(jnp.squeeze(part, 0) for part in jnp.split(x, x.shape[0]))
+
+
 def guarded(rho: Float[Array, "..."]) -> tuple[Bool[Array, "..."], Float[Array, "..."]]:
     """Mask of points with density, and the density with 1 elsewhere (bohr^-3)."""
     present = rho > DENSITY_THRESHOLD
@@ -89,30 +97,29 @@ def polarization(rho_up: Float[Array, "..."], rho_down: Float[Array, "..."], rho
     return Polarization(f, (plus23 + minus23) / 2, ds, zeta2, zeta2 * zeta2, *exact)
 
 
-def density(rho_s: Float[Array, "spin ..."]) -> Density:
+def density(rho_s: Channels) -> Density:
     r"""Guarded variables of a density; $r_s = (3 / 4 \pi \rho)^{1/3}$.
 
     Args:
-        rho_s: total density (one channel) or up and down densities (two), bohr^-3; negative values count as zero.
+        rho_s: total density, or up and down densities, bohr^-3; negative values count as zero.
 
     Returns:
         The variables, safe everywhere.
     """
-    if rho_s.shape[0] == 1:
+    if len(rho_s) == 1:
         present, rho = guarded(rho_s[0])
         spin = None
     else:
-        rho_s = jnp.where(rho_s >= 0, rho_s, 0.0)  # ">=": an empty channel keeps its one-sided potential
-        present, rho = guarded(rho_s[0] + rho_s[1])
-        rho_s = jnp.where(present, rho_s, 0.5)  # rho is 1 there
-        spin = polarization(rho_s[0], rho_s[1], rho)
+        up, down = (jnp.where(x >= 0, x, 0.0) for x in rho_s)  # ">=": an empty channel keeps its one-sided potential
+        present, rho = guarded(up + down)
+        spin = polarization(jnp.where(present, up, 0.5), jnp.where(present, down, 0.5), rho)  # rho is 1 elsewhere
     cbrt = jnp.cbrt(rho)
     return Density(present, rho, cbrt, RS / cbrt, spin)
 
 
-def total_sigma(sigma: Float[Array, "gradient ..."]) -> Float[Array, "..."]:
+def total_sigma(sigma: Channels) -> Float[Array, "..."]:
     r"""Squared gradient of the total density, $\sigma = \sigma_{uu} + 2 \sigma_{ud} + \sigma_{dd}$ (bohr^-8)."""
-    total = sigma[0] if sigma.shape[0] == 1 else sigma[0] + 2 * sigma[1] + sigma[2]
+    total = sigma[0] if len(sigma) == 1 else sigma[0] + 2 * sigma[1] + sigma[2]
     return jnp.where(total >= 0, total, 0.0)  # rounding of opposite gradients; not maximum(), its slope at 0 is 1/2
 
 
@@ -127,19 +134,14 @@ class IsoOrbital(NamedTuple):
         alpha: $(\tau - \tau_W) / \tau_{unif}$.
     """
 
-    sigma_s: Float[Array, "gradient ..."]
+    sigma_s: Channels
     sigma: Float[Array, "..."]
     s2: Float[Array, "..."]
     tau: Float[Array, "..."]
     alpha: Float[Array, "..."]
 
 
-def iso_orbital(
-    n: Density,
-    rho_s: Float[Array, "spin ..."],
-    sigma: Float[Array, "gradient ..."],
-    tau_s: Float[Array, "spin ..."],
-) -> IsoOrbital:
+def iso_orbital(n: Density, rho_s: Channels, sigma: Channels, tau_s: Channels) -> IsoOrbital:
     r"""Iso-orbital indicator of the total density.
 
     $\tau_{unif} = \frac{3}{10} (3\pi^2)^{2/3} \rho^{5/3} [(1+\zeta)^{5/3} + (1-\zeta)^{5/3}] / 2$ and
@@ -157,30 +159,24 @@ def iso_orbital(
     Returns:
         Finite variables with finite derivatives.
     """
-    tau_s = jnp.where(tau_s >= 0, tau_s, 0.0)  # ">=": as for the density
-    tau = jnp.sum(tau_s, axis=0)
+    taus = tuple(jnp.where(x >= 0, x, 0.0) for x in tau_s)  # ">=": as for the density
+    bounds = tuple(8 * jnp.where(rho > 0, rho, 0.0) * tau for rho, tau in zip(rho_s, taus, strict=True))
+    own = tuple(jnp.where(x <= bound, x, bound) for x, bound in zip(sigma[::2], bounds, strict=True))
     if n.polarization is None:
-        sigma = jnp.where(sigma <= 8 * n.rho * tau, sigma, 8 * n.rho * tau)
+        tau, parts = taus[0], own
     else:
-        bound = 8 * jnp.where(rho_s > 0, rho_s, 0.0) * tau_s
-        up, down = (jnp.where(sigma[2 * i] <= bound[i], sigma[2 * i], bound[i]) for i in range(2))
-        mean = (up + down) / 2
+        tau, mean = taus[0] + taus[1], (own[0] + own[1]) / 2
         mixed = jnp.where(sigma[1] <= mean, jnp.where(sigma[1] >= -mean, sigma[1], -mean), mean)
-        sigma = jnp.stack([up, mixed, down])
-    total = total_sigma(sigma)
+        parts = (own[0], mixed, own[1])
+    total = total_sigma(parts)
     rho53 = n.rho * n.cbrt * n.cbrt
     s2 = S2 * total / (rho53 * n.rho)
     tau = tau / (C_F * rho53)
     alpha = tau - 5 / 3 * s2
-    return IsoOrbital(sigma, total, s2, tau, alpha if n.polarization is None else alpha / n.polarization.ds)
+    return IsoOrbital(parts, total, s2, tau, alpha if n.polarization is None else alpha / n.polarization.ds)
 
 
-def spin_scaled(
-    exchange,
-    rho_s: Float[Array, "spin ..."],
-    sigma: Float[Array, "gradient ..."] | None = None,
-    tau_s: Float[Array, "spin ..."] | None = None,
-):
+def spin_scaled(exchange, rho_s: Channels, sigma: Channels | None = None, tau_s: Channels | None = None):
     r"""Exchange of a spin density from that of the unpolarized gas.
 
     $E_x[\rho_\uparrow, \rho_\downarrow] = (E_x[2 \rho_\uparrow] + E_x[2 \rho_\downarrow]) / 2$.
@@ -198,11 +194,11 @@ def spin_scaled(
     References:
         Oliver and Perdew, Phys. Rev. A 20, 397 (1979), eq. (2.11).
     """
-    if rho_s.shape[0] == 1:
-        return exchange(*(x[0] for x in (rho_s, sigma, tau_s) if x is not None))
-    scaled = (2 * rho_s, None if sigma is None else 4 * sigma[::2], None if tau_s is None else 2 * tau_s)
-    channels = exchange(*(x for x in scaled if x is not None))
-    return (channels[0] + channels[1]) / 2
+    given = [x for x in (rho_s, None if sigma is None else sigma[::2], tau_s) if x is not None]
+    if len(rho_s) == 1:
+        return exchange(*(x[0] for x in given))
+    scaled = (factor * jnp.stack(x) for factor, x in zip((2, 4, 2), given, strict=False))
+    return jnp.sum(exchange(*scaled), axis=0) / 2
 
 
 def check_shapes(rho_s, sigma=None, tau_s=None, kind: str = "lda") -> None:

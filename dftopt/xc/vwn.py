@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from dftopt.xc.variables import Polarization, density
+from dftopt.xc.variables import Channels, Polarization, density
 
 
 class Fit(NamedTuple):
@@ -66,7 +66,7 @@ def epsilon_c(rs: Float[Array, "..."], spin: Polarization | None) -> Float[Array
     return unpolarized + spin.f * (stiffness / F2 * (1 - spin.zeta4) + difference * spin.zeta4)
 
 
-def lda_c_vwn(rho_s: Float[Array, "spin ..."]) -> Float[Array, "..."]:
+def lda_c_vwn(rho_s: Channels) -> Float[Array, "..."]:
     """VWN5 correlation energy density.
 
     Args:
@@ -82,7 +82,7 @@ def lda_c_vwn(rho_s: Float[Array, "spin ..."]) -> Float[Array, "..."]:
     return jnp.where(n.present, n.rho * epsilon_c(n.rs, n.polarization), 0.0)
 
 
-def lda_c_vwn_rpa(rho_s: Float[Array, "spin ..."]) -> Float[Array, "..."]:
+def lda_c_vwn_rpa(rho_s: Channels) -> Float[Array, "..."]:
     r"""Correlation energy density of the random phase approximation, as fitted by VWN (the one in B3LYP).
 
     The unpolarized and polarized gas of eq. (4.4), joined by $f(\zeta)$ alone.

@@ -15,7 +15,7 @@ def test_defaults_are_those_of_the_contract_and_leave_notes():
     assert setup.minimize_options["temperature"] == pytest.approx(0.1 / Hartree)
     assert setup.minimize_options["smearing"] == "fermi-dirac"
     assert setup.parameters["ecut"] == pytest.approx(setup.basis.ecut * Hartree)
-    assert len(setup.notes) == 3 and "estimated" in setup.notes[0]
+    assert len(setup.notes) == 3 and "measured for GTH-PBE-q4 of Si" in setup.notes[0]
     assert build(bulk("Si", a=5.43), {"ecut": 150, "kpts": (2, 2, 2), "occupations": "fixed"}).notes == []
 
 

@@ -162,11 +162,7 @@ def test_dry_run_of_a_structure_alone_prints_its_choices_and_starts_nothing(tmp_
     bulk("Si").write("Si.cif")
     assert main(["run", "Si.cif", "--dry-run"]) == 0
     printed = capsys.readouterr().out
-    assert (
-        "estimated from the width of GTH-PBE-q4" in printed
-        and "0.2 1/angstrom" in printed
-        and "width 0.1 eV" in printed
-    )
+    assert "measured for GTH-PBE-q4 of Si" in printed and "0.2 1/angstrom" in printed and "width 0.1 eV" in printed
     assert [p.name for p in tmp_path.iterdir()] == ["Si.cif"]
 
 

@@ -5,9 +5,9 @@ import pytest
 from systems import aluminium, low_symmetry_silicon, silicon
 
 from dftopt.bases.transforms import density_of_bands, to_grid
+from dftopt.energy.coulomb import coulomb_kernel
 from dftopt.energy.fields import coefficients, density
 from dftopt.energy.free_energy import apply_hamiltonian, energies, energies_and_hpsi, orbital_terms, weights
-from dftopt.energy.coulomb import coulomb_kernel
 from dftopt.energy.hartree import hartree
 from dftopt.energy.prepared import prepare
 from dftopt.minimization.orbitals import cholesky_qr

@@ -15,17 +15,18 @@ initial = jax.jit(jax.vmap(lambda sim, key: sim.initial(key), (None, 0)), static
 
 
 def test_force_is_the_derivative_of_the_energy_plus_the_drag():
-    sim = macro.Polymer(8, rate=0.3)
-    x = sim.initial(jax.random.key(0))
+    force, energy = jax.jit(lambda sim, x: sim.force(x)), jax.jit(lambda sim, x: sim.energy(x))
+    gradient = jax.jit(jax.grad(lambda x, sim: sim.energy(x)))
+    sim, free = macro.Polymer(8, rate=0.3), macro.Polymer(8, rate=0.3, attraction=0.0, repulsion=0.0)
+    x = initial(sim, random.split(jax.random.key(0), 1))[0]
     drag = 0.3 * np.asarray(x) * [1, -1, 0]
-    np.testing.assert_allclose(sim.force(x), drag - jax.grad(sim.energy)(x), atol=2e-6)  # pair forces: single precision
+    np.testing.assert_allclose(force(sim, x), drag - gradient(x, sim), atol=2e-6)  # pair forces: single precision
+    np.testing.assert_allclose(force(free, x), drag - gradient(x, free), atol=1e-12)
     e, h = np.zeros(x.shape), 1e-5
     e[3, 1] = h
-    slope = (sim.energy(x + e) - sim.energy(x - e)) / (2 * h)
-    np.testing.assert_allclose(sim.force(x)[3, 1] - drag[3, 1], -slope, rtol=1e-5)
-    assert abs((sim.force(x) - drag).sum(0)).max() < 1e-5
-    free = macro.Polymer(8, rate=0.3, attraction=0.0, repulsion=0.0)
-    np.testing.assert_allclose(free.force(x), drag - jax.grad(free.energy)(x), atol=1e-12)
+    slope = (energy(sim, x + e) - energy(sim, x - e)) / (2 * h)
+    np.testing.assert_allclose(force(sim, x)[3, 1] - drag[3, 1], -slope, rtol=1e-5)
+    assert abs((force(sim, x) - drag).sum(0)).max() < 1e-5
 
 
 def ideal(rate=0.0, **options):
@@ -43,8 +44,7 @@ def test_springs_have_their_exact_moments_without_flow():
     x = initial(sim, random.split(jax.random.key(0), count))
     start = np.square(np.diff(x, axis=1)).sum(-1)
     assert abs(start.mean() - exact) < 4 * start.std() / np.sqrt(start.size)
-    x = step(sim, 0.5 * x, random.split(jax.random.key(1), count), 6.0)
-    x = np.asarray(step(sim, x, random.split(jax.random.key(2), count), 6.0))
+    x = np.asarray(step(sim, 0.5 * x, random.split(jax.random.key(1), count), 6.0))
     bonds = np.square(np.diff(x, axis=1)).sum(-1)
     assert abs(bonds.mean() - exact) < 4 * bonds.std() / np.sqrt(bonds.size) + 1e-3
     ends = np.square(x[:, -1] - x[:, 0]).sum(-1)
@@ -55,7 +55,7 @@ def test_springs_have_their_exact_moments_without_flow():
 def test_modes_relax_as_rouse_says():
     """Nearly harmonic springs: <X_p(t) X_p(0)> decays at 4 H sin^2(p pi / 2N), with variance 1 / that rate."""
     sim = ideal(spring=1.0, bond=30.0, micro_dt=0.02)
-    count, N = 6000, 6
+    count, N = 3000, 6
     x0 = initial(sim, random.split(jax.random.key(0), count))
     x1 = step(sim, x0, random.split(jax.random.key(1), count), 1.5)
     for p in (1, 2, 5):
@@ -70,9 +70,9 @@ def test_modes_relax_as_rouse_says():
 def test_a_weak_flow_stretches_a_harmonic_chain_as_linear_theory_says():
     """Mode p along the flow has the variance 1 / (rate_p - strain rate), across it 1 / (rate_p + strain rate)."""
     sim = ideal(rate=0.1, spring=1.0, bond=100.0, micro_dt=0.02)
-    count, N = 3000, 6
+    count, N = 1200, 6
     x = initial(sim, random.split(jax.random.key(0), count))
-    x = np.asarray(step(sim, x, random.split(jax.random.key(1), count), 30.0))
+    x = np.asarray(step(sim, x, random.split(jax.random.key(1), count), 20.0))
     for p in (1, 2):
         mode = np.cos(p * np.pi * (np.arange(N) + 0.5) / N) * np.sqrt(2 / N)
         variance = (np.einsum("k,ckd->cd", mode, x) ** 2).mean(0)

@@ -1,13 +1,12 @@
 import json
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.build import fcc100
 from ase.io.cube import read_cube
 from ase.io.xsf import read_xsf
-from systems import METAL, aluminium_result, silicon, silicon_result
+from slabs import slab
+from systems import aluminium_result, silicon, silicon_result
 
 import dftopt
 from dftopt.errors import DFTOptWarning, InputError, NotConverged
@@ -16,16 +15,6 @@ from dftopt.properties.volumetric_files import write_field
 from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV
 
 PWSCF = json.loads((Path(__file__).parents[1] / "references/pwscf_slab.json").read_text())
-
-
-@lru_cache
-def slab():
-    """Two layers of aluminium with 10 angstrom of vacuum; the input of tests/references/pwscf_slab.py."""
-    atoms = fcc100("Al", (1, 1, 2), a=4.05, vacuum=5.0)
-    atoms.pbc = True
-    model = dftopt.Model(atoms, xc="LDA", pseudopotentials="GTH-PADE-q3")
-    basis = dftopt.PlaneWaves(model, ecut=5.0, kpts=(2, 2, 1), fft=(12, 12, 45))
-    return dftopt.minimize(model, basis, progress=False, **METAL)
 
 
 def test_densities_count_electrons():
