@@ -126,7 +126,9 @@ def difference(saved: Result, setup: Setup) -> str:
         return "its k points are others"
     for element, potential in ours.potentials.items():
         if theirs.potentials[element].identity != potential.identity:
-            return f"its potential of {element} is {theirs.potentials[element].identity}, this one's {potential.identity}"
+            return (
+                f"its potential of {element} is {theirs.potentials[element].identity}, this one's {potential.identity}"
+            )
     nbands, parametrization = options["nbands"], options["parametrization"]
     if nbands is not None and saved.point["psi"].shape[2] != nbands and options["temperature"]:
         return f"it has {saved.point['psi'].shape[2]} bands, nbands is {nbands}"

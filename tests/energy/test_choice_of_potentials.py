@@ -21,7 +21,12 @@ def write(folder, element: str, name: str, writer=upf2, **options):
 
 
 def test_the_functional_is_what_the_files_name(tmp_path):
-    for functional, name in (("PBE", "PBE"), ("SLA  PZ   NOGX NOGC", "lda_x+lda_c_pz"), ("PBESOL", "PBEsol"), ("", "PBE")):
+    for functional, name in (
+        ("PBE", "PBE"),
+        ("SLA  PZ   NOGX NOGC", "lda_x+lda_c_pz"),
+        ("PBESOL", "PBEsol"),
+        ("", "PBE"),
+    ):
         path = write(tmp_path, "Si", "Si.upf", functional=functional)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
