@@ -142,10 +142,10 @@ def check_element(source: Source, symbol: str, position: int | None = None) -> s
 
 
 def check_charge(source: Source, element: str, charge: float, position: int | None = None) -> float:
-    """A number of valence electrons that the element can have."""
-    if not 0 < charge <= atomic_numbers[element]:
+    """A number of valence electrons that the element can have, or its pseudo-atom with a fraction more (H1.25)."""
+    if not 0 < charge < atomic_numbers[element] + 1:
         raise source.error(
-            f"the valence charge is {charge:g}; for {element} it has to be positive and at most {atomic_numbers[element]}.",
+            f"the valence charge is {charge:g}; for {element} it has to be positive and below {atomic_numbers[element] + 1}.",
             position,
         )
     return charge

@@ -168,6 +168,7 @@ class DFTOpt(GetOutputsMixin, Calculator):
             raise InputError("write needs a path, such as calc.write('si.h5'), or a calculator with a label.")
         path = Path(path or f"{self.label}.h5")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             files.write(path, self._current_result(), self.todict(), self.results)
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror or error}.") from None
@@ -211,7 +212,7 @@ class DFTOpt(GetOutputsMixin, Calculator):
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
         """Minimize if atoms or keywords changed; then what else is asked for."""
         super().calculate(atoms, properties, system_changes)
-        if not self._is_current(self.atoms):
+        if not self._is_current(self.atoms) or (self.result is not None and self.result.status == "interrupted"):
             self.results = {}
             self.result = self._minimize(self.atoms)  # type: ignore[arg-type]
         result = self.result

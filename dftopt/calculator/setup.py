@@ -1,5 +1,6 @@
 """From calculator keywords (eV, angstrom) to a model, a basis and options of a minimization (hartree, bohr)."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from dftopt.atoms.cutoff import LEVELS, recommended_cutoff
 from dftopt.atoms.vacuum import find_vacuum
 from dftopt.bases.planewaves import PlaneWaves
 from dftopt.energy.model import Model
-from dftopt.errors import InputError
+from dftopt.errors import DFTOptWarning, InputError
 from dftopt.minimization.options import check as check_options
 from dftopt.minimization.smearing import SMEARINGS
 from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV
@@ -156,7 +157,9 @@ def _model(atoms, p, notes: list[str]) -> Model:
         notes.append(
             "spinpol = true: the number of electrons is odd (spinpol = false is faster where nothing is magnetic)"
         )
-        model = Model(atoms, spinpol=True, force=model.force, **given)
+        with warnings.catch_warnings():  # what there is to warn of was told
+            warnings.simplefilter("ignore", DFTOptWarning)
+            model = Model(atoms, spinpol=True, force=model.force, **given)
     return model
 
 

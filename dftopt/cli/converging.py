@@ -31,6 +31,10 @@ def main(options) -> int:
     given = read_input(options.file, options)
     if given.parameters.pop("fft", None) is not None:
         given.notes.append("fft is not kept: every cutoff gets its own grid")
+    if given.parameters.get("weights") is not None:
+        raise InputError(
+            "explicit k points with weights are no mesh that can be raised: give a mesh, such as --kpts 4 4 4."
+        )
     quantity = options.quantity
     converge.check(given.atoms, quantity)
     accuracy = _accuracy(options.accuracy, quantity)

@@ -49,7 +49,7 @@ def sample(
         times: (T,) when snapshots are taken, in the simulator's time unit; `times=[0.0]` samples from `start` itself.
         dt: time step, in the simulator's time unit; it must be short against one attempt per site of the patch. Default:
             the simulator's own (1/64 sweep for spins).
-        patches: per snapshot; default: as many as tile the system, at most 16.
+        patches: per snapshot; default: as many as tile the system, at most 64.
         replicas: evolutions of the same patch from the same start; 2 or more give the noise alone.
         estimator: of `b_hat` and `D_hat`: "rates" (explicit rates of a lattice model: no bias of the time step), "steps"
             (black box: only `step` and `observe`), "auto" (rates where the simulator knows them).
@@ -81,7 +81,7 @@ def sample(
             'estimator = "rates" needs a simulator with events(state); this one has only steps. Use "steps".'
         )
     replicas = checks.whole("replicas", replicas, remedy="At least 2 tell the noise from the drift.")
-    default = 1 if block is None else min(16, int(factor + 1e-9))
+    default = 1 if block is None else min(64, int(factor + 1e-9))
     patches = default if patches is None else checks.whole("patches", patches)
     start = check_start(sim, start, trajectories, seed)
 

@@ -68,6 +68,7 @@ def _write(f: h5py.File, result: Result) -> None:
         "basis": {
             "ecut": b.ecut,
             "fft": list(b.fft),
+            "like": b.sizes,  # the arrays below are padded to these
             "symmetry": b.symmetry_asked,
             "coulomb": b.vacuum.coulomb,
             "dipole_correction": b.vacuum.dipole,

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from test_run import INPUT
@@ -89,3 +90,16 @@ def test_other_threads_do_without():
     thread.start()
     thread.join()
     assert seen == [None]
+
+
+def test_walltime_keeps_the_time_of_one_more_stretch():
+    with Signals(walltime=60.0) as signals:
+        assert not signals.stop() and signals.received is None
+    with Signals(walltime=0.5) as signals:
+        time.sleep(0.3)
+        assert signals.stop() and signals.received == "--walltime"  # another 0.3 s would be too long
+
+
+def test_walltime_counts_from_the_start_of_the_process():
+    with Signals(walltime=10.0, begun=time.monotonic() - 11) as signals:
+        assert signals.stop()

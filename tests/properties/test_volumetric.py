@@ -3,12 +3,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.build import fcc100
 from ase.io.cube import read_cube
 from ase.io.xsf import read_xsf
 from slabs import slab
 from systems import aluminium_result, silicon, silicon_result
 
 import dftopt
+from dftopt.energy.coulomb import slab_dipole
+from dftopt.energy.prepared import prepare
 from dftopt.errors import DFTOptWarning, InputError, NotConverged
 from dftopt.properties import planar, volumetric
 from dftopt.properties.volumetric_files import write_field
@@ -75,8 +78,6 @@ def test_potentials_add_up_and_give_the_levels():
     rho = volumetric.density(r)
     per_point = r.model.structure.volume / rho.size
     assert 0.5 * np.sum(parts[1] * rho) * per_point == pytest.approx(r.energies.hartree, abs=1e-8)
-    from dftopt.energy.prepared import prepare
-
     alpha = float(prepare(r.model, r.basis).alpha_z)
     assert np.sum(parts[0] * rho) * per_point + alpha == pytest.approx(r.energies.local, abs=1e-7)
 
@@ -207,3 +208,26 @@ def test_wrong_requests_are_named(tmp_path):
     for call in (volumetric.density, volumetric.potential, lambda x: volumetric.orbital(x, 0)):
         with pytest.raises(NotConverged):
             call(unfinished)
+
+
+@pytest.mark.slow
+def test_sides_of_a_polar_slab_differ_by_its_dipole():
+    """The step between the vacuum levels of the two sides is 4 pi p / A."""
+    atoms = fcc100("Al", (1, 1, 2), a=4.05, vacuum=7.0)
+    atoms.append("Na")
+    atoms.positions[-1] = atoms.positions[1] + [0, 0, 2.9]
+    atoms.center(vacuum=7.0, axis=2)
+    atoms.pbc = True
+    model = dftopt.Model(atoms, xc="LDA", pseudopotentials={"Al": "GTH-PADE-q3", "Na": "GTH-PADE-q1"})
+    basis = dftopt.PlaneWaves(model, ecut=6.0, kpts=(2, 2, 1), dipole_correction=True)
+    r = dftopt.minimize(model, basis, temperature=0.01, nbands=10, tol=1e-10, progress=False)
+    w = planar.work_function(r)
+    assert w.flat
+    area = np.linalg.norm(np.cross(*r.model.structure.cell[:2]))
+    prepared = prepare(r.model, r.basis)
+    rho_G = np.fft.rfftn(volumetric.density(r)) / np.prod(r.basis.fft)
+    moment = float(slab_dipole(rho_G, prepared.dipole, prepared.volume))
+    step = w.below.level - w.above.level
+    print(step, 4 * np.pi * moment / area)
+    assert abs(step) > 0.01
+    assert step == pytest.approx(4 * np.pi * moment / area, abs=3e-4)
