@@ -149,7 +149,7 @@ def test_the_command(series, tmp_path, capsys):
     assert "2 finished calculations found" in capsys.readouterr().out
     assert json.loads((tmp_path / "out/phonons.json").read_text()) == data
     assert main([*arguments, "--resume", "--distance", "0.02A"]) == 2
-    assert "distance is 0.01 there and 0.02 here" in capsys.readouterr().err
+    assert "distance is 0.01 there and 0.02 here" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
