@@ -159,7 +159,7 @@ def _check_sphere(v: Vacuum, force: bool) -> None:
         raise InputError(
             f"coulomb = '0d': the atoms reach over {v.extent * a:.2f} angstrom, and the shortest distance to their copies is "
             f"{2 * v.radius * a:.2f} angstrom. The box has to hold twice the molecule and its electrons: make every cell "
-            f"vector at least {need:.1f} angstrom long, atoms.center(about=0) after atoms.cell = [{need:.1f}] * 3."
+            f"vector at least {need:.1f} angstrom long, such as atoms.cell = [{need:.1f}] * 3."
         )
 
 

@@ -1,6 +1,6 @@
 """Pictures of densities and potentials: planes, and averages along the normal of a slab."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -105,12 +105,16 @@ def potential_of_slab(
     columns = {"z_A": average.z * BOHR_IN_ANGSTROM, "planar_average_eV": average.values * HARTREE_IN_EV}
     with style.drawing():
         figure, panel = style.figure(width=style.PAGE * 0.75, height=3.2)
-        panel.plot(*_curve(average.values, height, shift), color=style.BLUE, lw=1.2, label="planar average")
+        panel.plot(*_curve(average, shift), color=style.BLUE, lw=1.2, label="planar average")
         if window is not None:
             smooth = average.macroscopic(window)
             columns["macroscopic_average_eV"] = smooth * HARTREE_IN_EV
             panel.plot(
-                *_curve(smooth, height, shift), color=style.VERMILION, ls="--", lw=1.4, label="macroscopic average"
+                *_curve(replace(average, values=smooth), shift),
+                color=style.VERMILION,
+                ls="--",
+                lw=1.4,
+                label="macroscopic average",
             )
         places = np.sort((structure.frac[:, average.axis] * height - shift) % height)
         bottom = float(average.values.min()) * HARTREE_IN_EV
@@ -125,14 +129,11 @@ def potential_of_slab(
         return style.save(figure, path, columns=columns, data=data)
 
 
-def _curve(values, height: float, shift: float) -> tuple[np.ndarray, np.ndarray]:
-    """Trigonometric interpolation over one period that starts at `shift`, angstrom and eV."""
-    n = len(values)
-    along = np.linspace(0, height, FINER * n + 1)
-    m = np.arange(1, (n + 1) // 2)
-    c = np.fft.rfft(values) / n
-    waves = np.exp(2j * np.pi * (along + shift)[:, None] * m / height)
-    return along, (c[0].real + 2 * (waves @ c[1 : len(m) + 1]).real) * HARTREE_IN_EV
+def _curve(average: PlanarAverage, shift: float) -> tuple[np.ndarray, np.ndarray]:
+    """One period that starts at `shift`, angstrom and eV, just inside it, as a dipole correction jumps there."""
+    along = np.linspace(1e-7, 1 - 1e-7, FINER * len(average.values) + 1) * average.height
+    values = average.at(along + shift / BOHR_IN_ANGSTROM)
+    return along * BOHR_IN_ANGSTROM, values * HARTREE_IN_EV
 
 
 def _middle_of_slab(structure, average: PlanarAverage) -> float:

@@ -69,7 +69,8 @@ def keywords_of(result: Result) -> dict[str, Any]:
     return plain({
         "xc": m.functional.name, "ecut": b.ecut * HARTREE_IN_EV, **mesh, "occupations": occupations, "nbands": o.nbands,
         "spinpol": m.nspin == 2, "charge": m.charge, "symmetry": b.symmetry_asked, "fft": list(b.fft),
-        "pseudopotentials": {e: p.given for e, p in m.potentials.items()},
+        "pseudopotentials": {e: p.given for e, p in m.potentials.items()}, "dispersion": m.dispersion,
+        "coulomb": b.vacuum.coulomb, "dipole_correction": b.vacuum.dipole, "magnetization": o.magnetization,
         "minimizer": o.minimizer if isinstance(o.minimizer, str) else "auto", "parametrization": o.parametrization,
         "tol": o.tol * HARTREE_IN_EV, "maxiter": o.maxiter, "seed": o.seed,
     })  # fmt: skip

@@ -59,12 +59,16 @@ def check(method: str, functional: Functional, numbers) -> str:
             f"{', '.join(sorted(D3_NAMES.values()))}: choose one of these functionals, or leave dispersion out."
         )
     try:
-        import_module("dftd3.interface")
+        lacks = (
+            "" if hasattr(import_module("dftd3.interface").DispersionModel, "set_ewald_summation") else "it is too old"
+        )
     except ImportError as error:
+        lacks = str(error)
+    if lacks:
         raise InputError(
-            f"dispersion = 'd3bj' needs the package dftd3 ({error}). Install it: pip install 'dftd3>=1.7', "
-            "or pip install 'dftopt[dispersion]'."
-        ) from None
+            f"dispersion = 'd3bj' needs the package dftd3 from version 1.7 on ({lacks}). Install it: "
+            "pip install 'dftd3>=1.7', or pip install 'dftopt[dispersion]'."
+        )
     if max(numbers) > HEAVIEST:
         raise InputError(
             f"dispersion = 'd3bj' has no coefficients for the atomic number {max(numbers)}, only up to {HEAVIEST}. "

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import erfc
@@ -114,4 +115,6 @@ def image_energy(cell: np.ndarray, charge: float) -> float:
     References:
         Makov, Payne, Phys. Rev. B 51, 4014 (1995); Leslie, Gillan, J. Phys. C 18, 973 (1985).
     """
-    return float(ewald(jnp.zeros((1, 3)), jnp.full(1, float(charge)), jnp.asarray(cell), ewald_sums(np.asarray(cell))))
+    sums = ewald_sums(np.asarray(cell))
+    energy = jax.jit(lambda q, a: ewald(jnp.zeros((1, 3)), q, a, sums))
+    return float(energy(np.full(1, float(charge)), np.asarray(cell)))

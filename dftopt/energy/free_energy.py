@@ -159,7 +159,7 @@ def potential_energy(summed: Float[Array, "s *fields"], prepared: Prepared):
     """Energy of the density (and kinetic energy density) alone, E_loc + E_H + E_xc (+ E_dip), and its four parts, hartree.
 
     Its gradient is the Kohn-Sham potential: zero on average but for exchange-correlation, so that eigenvalues have
-    the zero of ABINIT and DFTK.
+    the zero of ABINIT and DFTK; where the interaction is cut, it is whole and the zero the vacuum.
     """
     seen = fields(summed, prepared)
     total_G = jnp.sum(seen.rho_G, axis=0)

@@ -66,5 +66,5 @@ def local(
     multiplicity: Float[Array, " h"],
     volume: Float[Array, ""],
 ) -> Float[Array, ""]:
-    r"""$\int V_{loc} \rho = V \sum_G \mathrm{Re}\, V_G^* \rho_G$ in hartree (without the constant G = 0 part)."""
+    r"""$\int V_{loc} \rho = V \sum_G \mathrm{Re}\, V_G^* \rho_G$ in hartree; of a periodic potential without G = 0."""
     return volume * jnp.sum(multiplicity * (v_G.real * rho_G.real + v_G.imag * rho_G.imag))

@@ -72,7 +72,8 @@ class Result:
         converged: the verdict as a truth value; `verdict` says it in words.
         stats: see `Stats`.
         eigenvalues: (spin, k, band), ascending. Their zero is that of ABINIT and DFTK: the average of the Hartree and
-            of the Coulomb part of the local potential is zero, its non-Coulomb G = 0 part is in the energy only.
+            of the Coulomb part of the local potential is zero, its non-Coulomb G = 0 part is in the energy only. With
+            coulomb = "0d" it is the vacuum, with "2d" the mean of the two vacuum levels.
         occupations: (spin, k, band) in [0, 1] (beyond it for Methfessel-Paxton and cold smearing).
         fermi_levels: chemical potential, or that of each spin channel where the magnetization is fixed; in the middle
             of the gap at T = 0.

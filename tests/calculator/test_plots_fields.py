@@ -56,6 +56,9 @@ def test_potential_of_a_slab(tmp_path):
 
 def test_the_curve_passes_through_the_points():
     values = np.random.default_rng(1).normal(size=21)
-    along, curve = plots_fields._curve(values, 7.0, 0.0)
-    np.testing.assert_allclose(curve[:: plots_fields.FINER], np.append(values, values[0]) * HARTREE_IN_EV, atol=1e-12)
-    assert along[-1] == 7.0
+    for slope in (0.0, 0.3):  # with a line that jumps at the ends of the picture
+        average = PlanarAverage(np.arange(21) / 21 * 7.0, values, 7.0, 2, slope, 3.5)
+        along, curve = plots_fields._curve(average, 0.0)
+        inner = slice(plots_fields.FINER, -1, plots_fields.FINER)
+        np.testing.assert_allclose(curve[inner], values[1:] * HARTREE_IN_EV, atol=1e-4)
+        assert along[-1] == pytest.approx(7.0 * BOHR_IN_ANGSTROM)

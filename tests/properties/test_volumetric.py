@@ -10,7 +10,6 @@ from slabs import slab
 from systems import aluminium_result, silicon, silicon_result
 
 import dftopt
-from dftopt.energy.coulomb import slab_dipole
 from dftopt.energy.prepared import prepare
 from dftopt.errors import DFTOptWarning, InputError, NotConverged
 from dftopt.properties import planar, volumetric
@@ -210,24 +209,41 @@ def test_wrong_requests_are_named(tmp_path):
             call(unfinished)
 
 
-@pytest.mark.slow
-def test_sides_of_a_polar_slab_differ_by_its_dipole():
-    """The step between the vacuum levels of the two sides is 4 pi p / A."""
+def test_a_straight_line_is_no_wave():
+    z = np.arange(40) / 40 * 20.0
+    bare = planar.PlanarAverage(z, 0 * z, 20.0, 2, -0.01, 8.0)
+    average = planar.PlanarAverage(z, np.cos(2 * np.pi * z / 20.0) + bare.line(z), 20.0, 2, -0.01, 8.0)
+    at = np.array([0.3, 8.0, 17.9, 18.1])
+    jumped = np.cos(2 * np.pi * at / 20.0) - 0.01 * (at - 8.0 - 20.0 * (at > 18))
+    np.testing.assert_allclose(average.at(at), jumped, atol=1e-12)
+    np.testing.assert_allclose(average.macroscopic(20.0), bare.line(z), atol=1e-12)
+
+
+def polar_slab(**coulomb):
+    """Sodium on one side of two layers of aluminium."""
     atoms = fcc100("Al", (1, 1, 2), a=4.05, vacuum=7.0)
     atoms.append("Na")
     atoms.positions[-1] = atoms.positions[1] + [0, 0, 2.9]
-    atoms.center(vacuum=7.0, axis=2)
+    atoms.center(vacuum=9.0, axis=2)
     atoms.pbc = True
     model = dftopt.Model(atoms, xc="LDA", pseudopotentials={"Al": "GTH-PADE-q3", "Na": "GTH-PADE-q1"})
-    basis = dftopt.PlaneWaves(model, ecut=6.0, kpts=(2, 2, 1), dipole_correction=True)
-    r = dftopt.minimize(model, basis, temperature=0.01, nbands=10, tol=1e-10, progress=False)
-    w = planar.work_function(r)
+    basis = dftopt.PlaneWaves(model, ecut=6.0, kpts=(2, 2, 1), **coulomb)
+    return dftopt.minimize(model, basis, temperature=0.01, nbands=10, tol=1e-10, progress=False)
+
+
+@pytest.mark.slow
+def test_two_sides_of_a_polar_slab():
+    """The vacuum levels differ by 4 pi p / A, and cutting the interaction gives the same as correcting the dipole."""
+    corrected, cut = polar_slab(dipole_correction=True), polar_slab(coulomb="2d")
+    w = planar.work_function(corrected)
     assert w.flat
-    area = np.linalg.norm(np.cross(*r.model.structure.cell[:2]))
-    prepared = prepare(r.model, r.basis)
-    rho_G = np.fft.rfftn(volumetric.density(r)) / np.prod(r.basis.fft)
-    moment = float(slab_dipole(rho_G, prepared.dipole, prepared.volume))
     step = w.below.level - w.above.level
-    print(step, 4 * np.pi * moment / area)
+    area = np.linalg.norm(np.cross(*corrected.model.structure.cell[:2]))
+    expected = 4 * np.pi * corrected.dipole()[2] / area
+    print(step, expected, w)
     assert abs(step) > 0.01
-    assert step == pytest.approx(4 * np.pi * moment / area, abs=3e-4)
+    assert abs(step) == pytest.approx(abs(expected), abs=2e-4)
+    other = planar.work_function(cut)
+    print(other)
+    assert other.above.work_function == pytest.approx(w.above.work_function, abs=1e-3)
+    assert other.below.work_function == pytest.approx(w.below.work_function, abs=1e-3)

@@ -6,6 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dftopt.xc.functional import TERMS
+
+UNIFORM_GAS = {
+    "gga_c_pbe": "lda_c_pw_mod",
+    "gga_c_pbe_sol": "lda_c_pw_mod",
+    "gga_c_pw91": "lda_c_pw",
+    "gga_c_p86": "lda_c_pz",
+    "gga_c_lyp": "lda_c_pz",  # its order of magnitude: LYP has no such limit
+    **{name: "lda_x" if "_x_" in name else "lda_c_pw_mod" for name in TERMS if name.startswith("mgga")},
+}
+"""The functional of the uniform gas under a correlation or a meta-GGA."""
+
 
 def random_density(spin, points=2000, fully_polarized=False, seed=0):
     """Densities of 1e-8 to 1e4 bohr^-3 with reduced gradients s of 0 to 5 in each channel.

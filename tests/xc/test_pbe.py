@@ -3,7 +3,7 @@ from decimal import localcontext
 
 import numpy as np
 import pytest
-from densities import energy_density, evaluated, random_density, squared
+from densities import energy_density, evaluated
 
 from dftopt.xc import functional
 
@@ -69,17 +69,6 @@ def test_pbe_correlation_in_high_precision(zeta):
                 h = sig * D("1e-18")
                 slope = (pbe_correlation(up, down, sig + h) - pbe_correlation(up, down, sig - h)) / (2 * h)
                 assert abs(D(float(v_sigma[0, i])) / slope - 1) < D("1e-10") + floor, points[i]
-
-
-@pytest.mark.parametrize("spin", [1, 2])
-@pytest.mark.parametrize("name", ["PBE", "PBEsol"])
-def test_uniform_gas_limit(name, spin):
-    rho_s, gradients = random_density(spin)
-    sigma = 0 * squared(gradients)
-    gga = evaluated(functional(name), rho_s, sigma)
-    lda = evaluated(functional("lda_x+lda_c_pw_mod"), rho_s, sigma)
-    np.testing.assert_allclose(gga[0], lda[0], rtol=1e-13)
-    np.testing.assert_allclose(gga[1], lda[1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["gga_x_pbe", "gga_x_pbe_sol"])
