@@ -33,6 +33,9 @@ _HOMES = {
     "write_fermi_surface": "dftopt.properties.volumetric_files",
     "load": "dftopt.properties.files",
     "DFTOpt": "dftopt.calculator.ase_calculator",
+    "restart": "dftopt.calculator.restart",
+    "relax": "dftopt.calculator.relax",
+    "equation_of_state": "dftopt.calculator.eos",
     "enable_compilation_cache": "dftopt.precision",
     "InputError": "dftopt.errors",
     "NotConverged": "dftopt.errors",
@@ -43,6 +46,9 @@ __all__ = ["__version__", "macro", *_HOMES]
 if TYPE_CHECKING:
     from dftopt.bases.planewaves import PlaneWaves
     from dftopt.calculator.ase_calculator import DFTOpt
+    from dftopt.calculator.eos import equation_of_state
+    from dftopt.calculator.relax import relax
+    from dftopt.calculator.restart import restart
     from dftopt.energy.model import Model
     from dftopt.errors import DFTOptWarning, InputError, NotConverged
     from dftopt.minimization.ground_state import minimize

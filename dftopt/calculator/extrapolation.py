@@ -22,8 +22,8 @@ from dftopt.minimization.result import Result
 from dftopt.minimization.start import rewritten, same_waves
 
 LAST = 3  # structures that are combined
-LARGEST = 8.0  # sum of |c| beyond which errors of the earlier orbitals are magnified more than they help
-PRIOR = 1e-6  # weight of the smooth motion (3, -3, 1), which decides where the structures lie on a line
+LARGEST = 15.0  # sum of |c| beyond which errors of the earlier orbitals are magnified more than they help
+PRIOR = 1e-5  # weight of the smooth motion (3, -3, 1), which decides where the structures lie on a line
 
 
 def coefficients(structures) -> np.ndarray:
@@ -84,20 +84,18 @@ def _orthonormal(psi, problem: Problem):
 def _combined(points, c, problem: Problem):
     """The combination of points, each in the frame that fits the first best."""
     levels = problem.parametrization == "auxiliary"
-    first = points[0]["psi"]
-    psi = c[0] * first
-    eta = c[0] * _matrix(points[0]["occ"]) if levels else jnp.zeros(())
-    for x, point in zip(c[1:], points[1:], strict=True):
-        u, _, vh = jnp.linalg.svd(overlap(first, point["psi"]), full_matrices=False)
-        turn = (u @ vh).conj().swapaxes(-1, -2)  # polar factor: makes the overlap positive
-        psi = psi + x * jnp.einsum("...ji,...jg->...ig", turn, point["psi"])
-        if levels:
-            eta = eta + x * turn.conj().swapaxes(-1, -2) @ _matrix(point["occ"]) @ turn
-    psi = problem.orthonormalize(psi)
+    psi = jnp.stack([point["psi"] for point in points])
+    u, _, vh = jnp.linalg.svd(overlap(psi[:1], psi), full_matrices=False)  # one call: two side by side can deadlock
+    turn = (u @ vh).conj().swapaxes(-1, -2)  # polar factor: makes the overlap positive; the identity for the first
+    psi = jnp.einsum("x,x...ji,x...jg->...ig", c, turn, psi)
+    if levels:
+        matrices = _matrix(jnp.stack([point["occ"] for point in points]))
+        eta = jnp.einsum("x,x...ij->...ij", c, turn.conj().swapaxes(-1, -2) @ matrices @ turn)
     if not levels:
-        return {"psi": psi, "occ": ()}
+        return {"psi": problem.orthonormalize(psi), "occ": ()}
     e, q = jnp.linalg.eigh(0.5 * (eta + eta.conj().swapaxes(-1, -2)))
-    return {"psi": jnp.einsum("...ji,...jg->...ig", q, psi), "occ": e}
+    psi = jnp.einsum("...ji,...jg->...ig", q, psi)  # before the factorization, so that the two follow each other
+    return {"psi": problem.orthonormalize(psi), "occ": e}
 
 
 def _matrix(levels):

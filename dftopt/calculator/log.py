@@ -8,9 +8,10 @@ from typing import TextIO
 import numpy as np
 
 from dftopt import __version__
-from dftopt.calculator.setup import Setup, forecast
+from dftopt.calculator.setup import Setup
 from dftopt.energy.notes import notes
 from dftopt.errors import InputError
+from dftopt.minimization.forecast import forecast
 from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV, HARTREE_PER_BOHR3_IN_GPA
 
 COMPONENTS = ("kinetic", "local", "nonlocal_", "hartree", "xc", "ewald", "dispersion", "dipole", "entropy")
@@ -87,7 +88,11 @@ def header(setup: Setup) -> str:
         _kpoints(setup.basis.kpoints),
         _potentials(setup.model),
         _plane_waves(setup.basis),
-        [f"note            {note}" for note in notes(setup.model, setup.basis)],
+        [
+            f"note            {note}"
+            for note in notes(setup.model, setup.basis)
+            if note != str(setup.basis.near_symmetry)
+        ],
         _options(setup),
         [f"chosen: {note}" for note in setup.notes],
     ]
