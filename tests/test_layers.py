@@ -10,7 +10,7 @@ import dftopt
 ROOT = Path(dftopt.__file__).parent
 FLOORS = ["leaves", "atoms", "bases", "energy", "minimization", "properties", "calculator", "cli"]
 BESIDE = {"macro": {"macro", "leaves"}}  # knows arrays only, nothing of density functional theory
-LEAVES = {"errors", "units", "precision", "xc"}
+LEAVES = {"errors", "locks", "units", "precision", "xc"}
 # A result offers its own forces, stress, density and file: one-line methods that call the floor below when used.
 ALLOWED = {("minimization/result.py", "properties")}
 

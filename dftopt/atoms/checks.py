@@ -124,8 +124,9 @@ def _check_distances(atoms, repeated, force) -> None:
     """Own images first: they bound the number of images that a neighbour list has to visit."""
     _check_own_images(atoms, repeated, force)
     radii = np.full(len(atoms), ONE_SITE / 2) if force else covalent_radii[atoms.numbers] / 2
+    cell = atoms.cell.complete() if np.any(repeated) else np.eye(3)  # a cell without volume is no concern of molecules
     i, j, distances, shifts = primitive_neighbor_list(
-        "ijdS", repeated, atoms.cell.complete(), atoms.positions, np.maximum(radii, ONE_SITE / 2)
+        "ijdS", repeated, cell, atoms.positions, np.maximum(radii, ONE_SITE / 2)
     )
     if len(i) == 0:
         return

@@ -1,5 +1,6 @@
 """Plane waves: cutoff, k points, grids. Static, NumPy; nothing here is differentiated."""
 
+import warnings
 from collections.abc import Mapping
 from functools import cached_property, partial
 
@@ -13,9 +14,12 @@ from dftopt.atoms.vacuum import find_vacuum
 from dftopt.bases import grid
 from dftopt.bases.sizes import Sizes, rows_for
 from dftopt.bases.transforms import box_maps, extent
-from dftopt.errors import InputError
+from dftopt.errors import DFTOptWarning, InputError
+from dftopt.units import HARTREE_IN_EV
 
 PAD = 16  # plane waves are padded to a multiple of this, so that nearby structures share shapes
+
+UNUSUAL = 250.0  # hartree; beyond it another unit was probably meant
 
 
 class PlaneWaves:
@@ -65,6 +69,13 @@ class PlaneWaves:
         self.vacuum = find_vacuum(s, coulomb, bool(dipole_correction), model.atoms.pbc, model.charge, model.force)
         checks.check_periodic(model.atoms, self.vacuum.repeated)
         self.ecut = checks.check_positive("ecut", ecut, "hartree", "Typical values are 10 to 40 hartree.")
+        if self.ecut > UNUSUAL:
+            warnings.warn(
+                f"ecut = {self.ecut:g} is in hartree, which is {self.ecut * HARTREE_IN_EV:.0f} eV or {2 * self.ecut:g} Ry: if eV or Ry "
+                "was meant, divide it by 27.2114 or 2.",
+                DFTOptWarning,
+                stacklevel=2,
+            )
         check_reach(model.potentials.values(), self.ecut)
         self.symmetry_asked = bool(symmetry)
         self._refuse_unallocatable()

@@ -9,7 +9,7 @@ import numpy as np
 
 import dftopt
 from dftopt.calculator.setup import Setup
-from dftopt.minimization.ground_state import Step
+from dftopt.minimization.loop import Step
 from dftopt.minimization.result import Result, Stats
 from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV
 

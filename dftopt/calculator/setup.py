@@ -14,6 +14,7 @@ from dftopt.atoms.vacuum import find_vacuum
 from dftopt.bases.planewaves import PlaneWaves
 from dftopt.energy.model import Model
 from dftopt.errors import DFTOptWarning, InputError
+from dftopt.minimization.forecast import refuse_too_large
 from dftopt.minimization.options import check as check_options
 from dftopt.minimization.smearing import SMEARINGS
 from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV
@@ -49,7 +50,6 @@ DEFAULTS: dict[str, Any] = {
 KEYS = tuple(DEFAULTS)
 KPTS_KEYS = ("size", "gamma", "shift", "density", "spacing", "even")
 OCCUPATIONS = ("fixed", *SMEARINGS)
-PROCESS_GIB = 0.5  # Python, JAX and its compiler before any array
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +129,8 @@ def build(
         "magnetization": p["magnetization"],
         "starts": p["starts"],
     }
-    _refuse_too_large(model, basis, p["nbands"])
-    check_options(model, basis, orthonormalization="cholesky", checkpoint=None, **options)
+    refuse_too_large(model, basis, p["nbands"])
+    check_options(model, basis, orthonormalization="cholesky", **options)
     p["ecut"] = ecut * HARTREE_IN_EV
     if basis.kpoints.size is not None:
         p["kpts"] = {"size": basis.kpoints.size, "shift": basis.kpoints.shift}
@@ -140,6 +140,8 @@ def build(
 def _refuse_unavailable(p) -> None:
     if p["mode"] == "gaussian":
         raise InputError("mode = 'gaussian' is not available yet: only plane waves, mode = 'pw', on periodic cells.")
+    if isinstance(p["mode"], dict):
+        raise InputError(f"mode = {p['mode']} is GPAW's way; here it is mode = 'pw' and ecut, in eV, beside it.")
     if p["mode"] != "pw":
         raise InputError(f"mode = {p['mode']!r} is unknown: {checks.nearest(str(p['mode']), ('pw', 'gaussian'))}")
     if p["spinpol"] not in (None, True, False):
@@ -181,6 +183,11 @@ def _cutoff(model: Model, ecut, notes: list[str]) -> float:
     if ecut is not None and not isinstance(ecut, str):
         return checks.check_positive("ecut", ecut, "eV", "Typical values are 300 to 1500 eV.") / HARTREE_IN_EV
     level = "normal" if ecut is None else ecut
+    if level not in LEVELS:
+        raise InputError(
+            f"ecut = {ecut!r} is neither a number, in eV, nor one of {', '.join(LEVELS)}. Units belong to files and flags; "
+            "in Python, 30 * ase.units.Ry is 30 Ry."
+        )
     found = {e: recommended_cutoff(p, level) for e, p in model.potentials.items()}
     element = max(found, key=lambda e: found[e].hartree)
     hartree, potential = found[element].hartree, model.potentials[element]
@@ -247,47 +254,3 @@ def _occupations(occupations, notes: list[str]) -> tuple[float, str]:
     )
     notes.append(f"{name} occupations of width {width:g} eV")
     return width / HARTREE_IN_EV, name
-
-
-# ---------------------------------------------------------------------------------------------------- forecast
-
-
-def forecast(model: Model, basis: PlaneWaves, nbands: int | None = None) -> dict[str, float]:
-    """Rough memory and time of a minimization, from its sizes; allocates nothing large.
-
-    Args:
-        model: the model.
-        basis: its basis.
-        nbands: bands; default what a small temperature needs.
-
-    Returns:
-        `memory_gib` (eight copies of the orbitals, projectors, grids, and the process itself) and `seconds` (25
-        evaluations of three transforms per band, without compilation).
-    """
-    filled = int(np.ceil(model.n_electrons / 2))
-    bands = nbands or filled + max(4, int(np.ceil(0.2 * filled)))
-    waves = model.structure.volume * (2 * basis.ecut) ** 1.5 / (6 * np.pi**2)
-    if waves * basis.nk < 1e7:
-        waves = basis.npw
-    per_element = {e: sum((2 * l + 1) * n for l, n in v.layout) for e, v in model.potentials.items()}
-    projectors = sum(per_element[e] for e in model.structure.symbols)
-    points = float(np.prod(np.array(basis.fft, float)))
-    orbitals = 8 * model.nspin * basis.nk * bands * waves
-    memory = 16 * (orbitals + basis.nk * projectors * waves + 20 * points) / 2**30 + PROCESS_GIB
-    seconds = 25 * 3 * model.nspin * basis.nk * bands * 1.6e-8 * points
-    return {"memory_gib": float(memory), "seconds": float(seconds)}
-
-
-def _refuse_too_large(model, basis, nbands) -> None:
-    if nbands is not None and (isinstance(nbands, bool) or not isinstance(nbands, (int, np.integer))):
-        raise InputError(f"nbands = {nbands!r} must be a whole number.")
-    need, limit = (
-        forecast(model, basis, None if nbands is None else int(nbands))["memory_gib"],
-        checks.memory_limit_gib(),
-    )
-    if need > limit:
-        raise InputError(
-            f"the calculation needs about {need:.3g} GiB ({basis.nk} k points, ecut = {basis.ecut * HARTREE_IN_EV:.0f} eV, cell of "
-            f"{model.structure.volume * BOHR_IN_ANGSTROM**3:.0f} angstrom^3); this machine has {limit:.3g} GiB. "
-            "Lower ecut, kpts or nbands, or take a smaller cell."
-        )

@@ -8,11 +8,11 @@ from dftopt.calculator import log as logs
 from dftopt.calculator.converge import Axis, Point
 from dftopt.calculator.converge_picture import draw
 from dftopt.calculator.series import Failed
-from dftopt.calculator.setup import forecast
 from dftopt.cli import quantities
 from dftopt.cli.inputs import Input, read_input
 from dftopt.cli.work import Work, work
 from dftopt.errors import InputError, NotConverged
+from dftopt.minimization.forecast import forecast
 from dftopt.units import HARTREE_IN_EV
 
 READERS = {"energy": quantities.energy, "forces": quantities.force, "stress": quantities.pressure}

@@ -8,10 +8,11 @@ from dftopt.calculator import report
 from dftopt.calculator.ase_calculator import DFTOpt
 from dftopt.calculator.eos import EquationOfState, Point, equation_of_state, factors
 from dftopt.calculator.journal import key_of
-from dftopt.calculator.setup import Setup, build, forecast
+from dftopt.calculator.setup import Setup, build
 from dftopt.calculator.structure_pictures import draw_equation_of_state
 from dftopt.cli.inputs import Input, read_input
 from dftopt.cli.work import Work, work
+from dftopt.minimization.forecast import forecast
 
 RESULTS = ("eos.png", "eos.csv")
 

@@ -10,11 +10,12 @@ import dftopt
 from dftopt.calculator import label, report
 from dftopt.calculator import log as logs
 from dftopt.calculator.files import replacing
-from dftopt.calculator.setup import Setup, build, forecast
+from dftopt.calculator.setup import Setup, build
 from dftopt.cli.inputs import Input, read_keywords
 from dftopt.cli.structures import check_file, read_frames
 from dftopt.cli.work import Work, work
 from dftopt.errors import InputError
+from dftopt.minimization.forecast import forecast
 
 SHOWN = 20  # failures that are listed on the terminal; the JSON has all
 

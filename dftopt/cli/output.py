@@ -1,12 +1,11 @@
 """The folder of results, checked before anything starts."""
 
-import errno
-import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dftopt.errors import InputError
+from dftopt.locks import Lock, hold
 
 
 @dataclass(frozen=True)
@@ -15,7 +14,7 @@ class Output:
 
     folder: Path
     json: Path
-    lock: "Lock | None" = field(default=None, repr=False)
+    lock: Lock | None = field(default=None, repr=False)
 
     def file(self, name: str) -> Path:
         """A file of the folder."""
@@ -67,7 +66,7 @@ def prepare(
             raise InputError(
                 f"the output folder {str(place)!r} cannot be written: {error.strerror or error}. Choose another one with --out or --json."
             ) from None
-    lock = hold(folder / f".{task}.lock")
+    lock = hold(folder / f".{task}.lock", repr(str(folder)), "Wait for it, or choose another place with --out.")
     if overwrite:
         for path in unfinished:
             path.unlink()
@@ -77,41 +76,6 @@ def prepare(
 def _is_log(path: Path) -> bool:
     """What is left alone by a run that was ended before it had any results."""
     return path.name == "log.txt" or path.suffix == ".log"
-
-
-class Lock:
-    """An open file descriptor that holds a lock, until it is collected or the process ends."""
-
-    def __init__(self, descriptor: int):
-        self._descriptor = descriptor
-
-    def __del__(self):
-        os.close(self._descriptor)
-
-
-def hold(path: Path) -> Lock | None:
-    """A lock on a file; None where the system has none.
-
-    Raises:
-        InputError: another process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system
-        return None
-    lock = Lock(descriptor := os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            return None  # a file system without locks
-        owner = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
-        raise InputError(
-            f"another dftopt (process {owner}) writes to {str(path.parent)!r} now. Wait for it, or choose another place with --out."
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-    return lock
 
 
 def move_json(files: list[Path], where: Output) -> list[Path]:

@@ -11,11 +11,12 @@ from dftopt.calculator.files import replacing
 from dftopt.calculator.phonon_picture import draw
 from dftopt.calculator.phonons import THZ_IN_MEV, THZ_IN_PER_CM, Phonons
 from dftopt.calculator.series import Failed
-from dftopt.calculator.setup import Setup, build, forecast
+from dftopt.calculator.setup import Setup, build
 from dftopt.cli.ground_state import path_of
 from dftopt.cli.inputs import Input, read_input
 from dftopt.cli.work import Work, work
 from dftopt.errors import InputError, NotConverged
+from dftopt.minimization.forecast import forecast
 from dftopt.units import BOHR_IN_ANGSTROM
 
 RESULTS = ("phonons.png", "phonons-bands.json", "phonons-dos.csv", "phonopy_params.yaml")

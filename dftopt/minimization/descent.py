@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from dftopt.minimization.trees import choose, dot, scale
 
 RUNNING, CONVERGED, STUCK, DIVERGED = 0, 1, 2, 3
+INTERRUPTED = -1  # from outside
 _MAX_TRIES = 8
 _ROUNDOFF = 4e-14  # relative noise of a free energy that is a sum of terms larger than itself
 

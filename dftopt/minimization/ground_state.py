@@ -2,22 +2,25 @@
 
 import sys
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dftopt.bases.gaussians import Gaussians
 from dftopt.energy.free_energy import weights
 from dftopt.energy.prepared import Prepared, prepare
 from dftopt.errors import DFTOptWarning, InputError
-from dftopt.minimization import descent, options, unconstrained
+from dftopt.minimization import descent, molecule, options
 from dftopt.minimization import occupations as occ
 from dftopt.minimization import start as starting
-from dftopt.minimization.cg import ConjugateGradients
+from dftopt.minimization.checkpoint import Checkpoint, identity
 from dftopt.minimization.clock import Clock, make_room
-from dftopt.minimization.lbfgs import LBFGS
+from dftopt.minimization.forecast import refuse_too_large
+from dftopt.minimization.loop import Run, Step, after, minimize_from, save_if_due
 from dftopt.minimization.moments import aufbau, edges, patterns, starting_moments
 from dftopt.minimization.problem import Problem
 from dftopt.minimization.refine import (
@@ -32,29 +35,8 @@ from dftopt.minimization.result import Result, Start, Stats
 from dftopt.minimization.smearing import SMEARINGS
 from dftopt.precision import one_blas_thread
 
-INTERRUPTED = -1
-CHUNK = 20  # evaluations per compiled call: between calls there is progress, and signals are heard
 RITZ_STEPS = 4
 SMALL_OCCUPATION = 1e-6
-
-
-@dataclass(frozen=True)
-class Step:
-    """What `progress` is called with between compiled chunks; hartree.
-
-    Attributes:
-        iterations: accepted so far.
-        evaluations: of energy and gradient so far.
-        free_energy: A.
-        error: its predicted error.
-        accepted: (A, error) of each iteration since the last call.
-    """
-
-    iterations: int
-    evaluations: int
-    free_energy: float
-    error: float
-    accepted: tuple[tuple[float, float], ...] = ()
 
 
 @one_blas_thread
@@ -76,12 +58,13 @@ def minimize(
     progress=None,
     orthonormalization: str = "cholesky",
     inputs: dict | None = None,
-) -> Result:
+) -> Any:
     """Minimize the free energy of a model in a basis.
 
     Args:
-        model: the `dftopt.Model`.
-        basis: the `dftopt.PlaneWaves` of this model.
+        model: the `dftopt.Model`, or a list of them.
+        basis: the `dftopt.PlaneWaves` of this model, or a list of as many: they are minimized one after another, and bases
+            of one shape (`PlaneWaves(..., like=)`) share compiled programs.
         temperature: electronic temperature (width of the smearing), hartree.
         smearing: "fermi-dirac", "gaussian", "methfessel-paxton" (order 1) or "marzari-vanderbilt" (cold).
         nbands: bands; default enough for the temperature, and two empty ones at T = 0.
@@ -98,7 +81,8 @@ def minimize(
             result of the same shape.
         starts: how many sets of starting moments to try (spin polarization only): as given, nearly none, alternating,
             then seeded random signs. The result of lowest free energy is returned, its `starts` lists all.
-        checkpoint: not available yet.
+        checkpoint: path of a file that is written every half minute and at Ctrl-C, see `minimization.checkpoint`. Where it
+            exists, the minimization goes on from it. It stays when the minimum is reached.
         progress: None (a line on the terminal if there is one), False, or a function of a `Step`; a function that
             returns True ends the run, which then says "interrupted".
         orthonormalization: "cholesky", "qr" or "loewdin".
@@ -106,40 +90,86 @@ def minimize(
             of potentials and functional.
 
     Returns:
-        The `Result`; look at its `verdict`.
+        The `Result`; look at its `verdict`. Of lists a list of results, each as its own run would give it.
 
     Raises:
-        InputError: wrong options, before anything is allocated.
+        InputError: wrong options, more memory than the machine has, a checkpoint of another calculation; before anything
+            is allocated.
     """
+    if isinstance(basis, Gaussians):
+        return molecule.minimize(
+            model, basis, temperature=temperature, smearing=smearing, nbands=nbands, magnetization=magnetization,
+            parametrization=parametrization, minimizer=minimizer, tol=tol, maxiter=maxiter, seed=seed, start=start, starts=starts,
+            checkpoint=checkpoint, orthonormalization=orthonormalization, tell=_teller(progress, len(model.atoms)), inputs=inputs,
+        )  # fmt: skip
+    if isinstance(model, (list, tuple)) or isinstance(basis, (list, tuple)):
+        shared = {k: v for k, v in locals().items() if k not in ("model", "basis", "start", "checkpoint", "inputs")}
+        return _one_after_another(model, basis, start, checkpoint, inputs, shared)
     clock = Clock()
     make_room()
     o = options.check(
         model, basis, temperature=temperature, smearing=smearing, nbands=nbands, magnetization=magnetization,
         parametrization=parametrization, minimizer=minimizer, orthonormalization=orthonormalization, tol=tol,
-        maxiter=maxiter, seed=seed, starts=starts, checkpoint=checkpoint,
+        maxiter=maxiter, seed=seed, starts=starts,
     )  # fmt: skip
+    refuse_too_large(model, basis, o.nbands)
+    kept = lambda name: None if checkpoint is None else Checkpoint(name, identity(model, basis, o))
     if inputs is not None:
         options.check_inputs(inputs, model, basis)
     prepared = prepare(model, basis, inputs, magnetization=o.magnetization)
     tell = _teller(progress, len(model.structure))
     if o.starts == 1:
-        return _from_start(model, basis, prepared, o, start, starting_moments(model), tell, clock, inputs)
+        kept_here = kept(checkpoint)
+        return _from_start(model, basis, prepared, o, start, starting_moments(model), tell, clock, inputs, kept_here)
     results, tried = [], patterns(model, basis, o.starts, o.seed)
-    for moments in tried:
-        results.append(_from_start(model, basis, prepared, o, "atomic", moments, tell, Clock(), inputs))
+    for i, moments in enumerate(tried):
+        kept_here = kept(f"{checkpoint}.{i}")
+        results.append(_from_start(model, basis, prepared, o, "atomic", moments, tell, Clock(), inputs, kept_here))
         if results[-1].status == "interrupted":
             break
     lowest = min(results, key=lambda r: (not r.converged, float(r.energies.free)))
     return replace(lowest, starts=tuple(Start.of(m, r) for m, r in zip(tried, results, strict=False)))
 
 
-def _from_start(model, basis, prepared: Prepared, o: options.Options, start, moments, tell, clock, inputs) -> Result:
-    if isinstance(start, Result) and o.temperature == start.options.temperature == 0 and o.magnetization is None:
+def _one_after_another(models, bases, start, checkpoint, inputs, shared) -> list[Result]:
+    """Results of lists of models and bases; what is wrong with any of them is told before the first one starts."""
+    if not all(isinstance(x, (list, tuple)) for x in (models, bases)) or len(models) != len(bases):
+        raise InputError(
+            "Lists of models and bases have to be two lists of equal length, a basis for each model: "
+            "minimize([model_1, model_2], [basis_1, basis_2])."
+        )
+    n = len(models)
+    begins = list(start) if isinstance(start, (list, tuple)) else [start] * n
+    changed = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs] * n
+    if len(begins) != n or len(changed) != n:
+        raise InputError(f"start and inputs have to be one for all, or lists of {n}, as many as there are models.")
+    checked = {k: v for k, v in shared.items() if k != "progress"}
+    for model, basis in zip(models, bases, strict=True):
+        options.check(model, basis, **checked)
+    paths = [None if checkpoint is None else f"{checkpoint}.{i}" for i in range(n)]
+    return [
+        minimize(m, b, **shared, start=s, checkpoint=p, inputs=x)
+        for m, b, s, p, x in zip(models, bases, begins, paths, changed, strict=True)
+    ]
+
+
+def _from_start(
+    model, basis, prepared: Prepared, o: options.Options, start, moments, tell, clock, inputs, kept: Checkpoint | None
+) -> Result:
+    saved = kept.read() if kept else None
+    if saved is not None:
+        o = replace(o, filled=saved.filled)
+    elif isinstance(start, Result) and o.temperature == start.options.temperature == 0 and o.magnetization is None:
         o = replace(o, filled=start.options.filled)  # what it found to be lowest
-    x, empty, counted = _starting_point(model, basis, prepared, o, start, moments)
-    before: _Run | None = None
+    before: Run | None = None
+    if saved is None:
+        x, empty, counted = _starting_point(model, basis, prepared, o, start, moments)
+    else:
+        x, counted, before = saved.x, saved.hamiltonians, Run.of(saved)
+        empty = jnp.zeros((*x["psi"].shape[:2], 0, basis.npw), complex)
     for attempt in range(4):
-        run = _after(before, _minimize(o.problem, x, prepared, o, o.tol * len(model.structure), tell))
+        keep = partial(save_if_due, kept, before, o.filled, counted)
+        run = after(before, minimize_from(o.problem, x, prepared, o, o.tol * len(model.structure), tell, keep))
         final = refine(run.x, run.info, run.error, empty, prepared, o.problem, o, model, basis)
         counted = counted + run.hamiltonians + final.hamiltonians
         if attempt == 3 or run.status != descent.CONVERGED:
@@ -215,80 +245,6 @@ def _from_result(earlier: Result, basis, problem: Problem, model):
     return starting.carry(earlier, basis)
 
 
-# ---------------------------------------------------------------------------------------------------- loop
-
-
-@dataclass(frozen=True)
-class _Run:
-    x: Any
-    info: Any
-    status: int
-    error: float
-    iterations: int
-    evaluations: int
-    history: np.ndarray
-    errors: np.ndarray
-    hamiltonians: np.ndarray
-
-
-def _after(before: _Run | None, run: _Run) -> _Run:
-    """A run with the record of the one before it."""
-    if before is None:
-        return run
-    return replace(
-        run,
-        iterations=before.iterations + run.iterations,
-        evaluations=before.evaluations + run.evaluations,
-        history=np.concatenate([before.history, run.history]),
-        errors=np.concatenate([before.errors, run.errors]),
-    )
-
-
-def _minimize(problem: Problem, x, prepared: Prepared, o: options.Options, tol: float, tell) -> _Run:
-    data = (prepared, jnp.asarray(o.temperature))
-    if not isinstance(o.minimizer, str) or o.minimizer == "adam":
-        x, record = unconstrained.minimize(problem, x, data, o.minimizer, tol, o.maxiter, tell)
-        at = unconstrained.evaluate(problem, x, data)
-        status = descent.CONVERGED if record["error"] <= tol else descent.RUNNING
-        return _Run(
-            x, at.info, status, record["error"], record["iterations"], record["evaluations"],
-            np.array(record["history"]), np.array(record["errors"]), np.array([1, 3]) * record["evaluations"] * np.prod(x["psi"].shape[:3]),
-        )  # fmt: skip
-    method = {
-        "auto": ConjugateGradients(),
-        "cg": ConjugateGradients(),
-        "gradient-descent": ConjugateGradients(conjugate=False),
-        "lbfgs": LBFGS(),
-    }[o.minimizer]
-    state = descent.start(problem, x, data, method)
-    accepted: list = []
-    status = descent.RUNNING
-    while status == descent.RUNNING and int(state.evaluations) < o.maxiter:
-        n = jnp.minimum(CHUNK, o.maxiter - state.evaluations)
-        state, record = descent.run(problem, state, data, tol, method, CHUNK, n)
-        kept = np.asarray(record.accepted)
-        rows = tuple(zip(np.asarray(record.value)[kept].tolist(), np.asarray(record.error)[kept].tolist(), strict=True))
-        accepted += rows
-        step = Step(int(state.iterations), int(state.evaluations), float(state.at.value), float(state.error), rows)
-        if tell(step) is True:
-            status = INTERRUPTED
-            break
-        status = int(state.status)
-    count = np.array([1, 3]) * int(state.evaluations) * np.prod(state.x["psi"].shape[:3])
-    values, errors = np.array(accepted).T
-    return _Run(
-        state.x,
-        state.at.info,
-        status,
-        float(state.error),
-        int(state.iterations),
-        int(state.evaluations),
-        values,
-        errors,
-        count,
-    )
-
-
 def _teller(progress, natoms: int):
     if callable(progress):
         return progress
@@ -305,7 +261,7 @@ def _teller(progress, natoms: int):
 # ---------------------------------------------------------------------------------------------------- after
 
 
-def _assemble(model, basis, o: options.Options, run: _Run, final: Final, counted, clock: Clock, inputs) -> Result:
+def _assemble(model, basis, o: options.Options, run: Run, final: Final, counted, clock: Clock, inputs) -> Result:
     natoms = len(model.structure)
     error = run.error / natoms
     inhabited = final.occupations.sum(axis=(1, 2)) > 1e-8  # the potential of an empty channel can be that of roundoff
@@ -325,7 +281,7 @@ def _assemble(model, basis, o: options.Options, run: _Run, final: Final, counted
             verdict = (
                 f"not converged: no descent at {error:.1e} Ha per atom (try a temperature, more bands, or another seed)"
             )
-    elif run.status == INTERRUPTED:
+    elif run.status == descent.INTERRUPTED:
         verdict = f"not converged: interrupted after {run.evaluations} evaluations at {error:.1e} Ha per atom"
     elif run.status == descent.DIVERGED:
         verdict = "not converged: the energy is not finite (check the structure, or try another start)"

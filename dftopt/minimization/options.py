@@ -61,15 +61,12 @@ def check(
     maxiter,
     seed,
     starts,
-    checkpoint,
 ) -> Options:
     """Check everything that `minimize` is given.
 
     Raises:
         InputError: names the option, its value and the remedy.
     """
-    if isinstance(model, (list, tuple)) or isinstance(basis, (list, tuple)):
-        raise InputError("Lists of models and bases are not available yet: call minimize for one after another.")
     if not hasattr(basis, "model") or basis.model is not model:
         raise InputError("The basis was made for another model: pass dftopt.PlaneWaves(model, ...) of this model.")
     temperature = checks.check_positive(
@@ -87,10 +84,6 @@ def check(
     starts = 1 if starts is None else starts
     if isinstance(starts, bool) or not isinstance(starts, (int, np.integer)) or starts < 1:
         raise InputError(f"starts = {starts!r} must be a whole number of spin starts, at least 1.")
-    if checkpoint is not None:
-        raise InputError(
-            "checkpoint= is not available yet; result.save(path) and start=dftopt.load(path) continue a run."
-        )
     if parametrization not in ("auto", *PARAMETRIZATIONS):
         raise InputError(
             f"parametrization = {parametrization!r} is unknown; {checks.nearest(str(parametrization), ('auto', *PARAMETRIZATIONS))}"

@@ -15,7 +15,7 @@ from dftopt.energy.free_energy import energies, weights
 from dftopt.energy.prepared import Prepared, prepare
 from dftopt.errors import InputError
 from dftopt.minimization import occupations as occ
-from dftopt.minimization.descent import Evaluation
+from dftopt.minimization.descent import DIVERGED, INTERRUPTED, Evaluation
 from dftopt.minimization.moments import filled_bands
 from dftopt.minimization.orbitals import one_by_one, to_complex, to_real
 from dftopt.minimization.problem import Problem
@@ -195,14 +195,15 @@ def _is_optax(solver) -> bool:
 
 
 def _report(record, a, error, tell, n):
-    from dftopt.minimization.ground_state import Step
+    from dftopt.minimization.loop import Step
 
     record["history"] += [float(v) for v in np.asarray(a)]
     record["errors"] += [float(error)] * len(np.asarray(a))
     record["iterations"] += n
     record["evaluations"] += n
     record["error"] = float(error)
-    tell(Step(record["iterations"], record["evaluations"], record["history"][-1], float(error)))
+    if tell(Step(record["iterations"], record["evaluations"], record["history"][-1], float(error))) is True:
+        record["status"] = INTERRUPTED
 
 
 def _optax(problem, params, data, solver, tol, maxiter, tell, record):
@@ -223,11 +224,14 @@ def _optax(problem, params, data, solver, tol, maxiter, tell, record):
 
         return jax.lax.scan(one, (params, state), None, length=CHUNK)
 
-    while record["evaluations"] < maxiter and record["error"] > tol:
-        (params, state), a = steps(params, state, data)
-        _report(record, a, _error(problem, params, data), tell, CHUNK)
-        if not np.isfinite(record["history"][-1]):
+    while "status" not in record and record["evaluations"] < maxiter and not record["error"] <= tol:
+        (new, state), a = steps(params, state, data)
+        error = _error(problem, new, data)
+        if not np.isfinite(error):  # the energy of the last point is finite where its predicted error is
+            record["status"] = DIVERGED
             break
+        params = new
+        _report(record, a, error, tell, CHUNK)
     return params
 
 
@@ -244,12 +248,15 @@ def _jaxopt(problem, params, data, solver, tol, maxiter, tell, record):
     solver = dataclasses.replace(solver, fun=lambda p, data: value(problem, p, data))
     state = solver.init_state(params, data=data)
     update = jax.jit(lambda p, s, data: solver.update(p, s, data=data))
-    while record["evaluations"] < maxiter and record["error"] > tol:
-        values = []
+    while "status" not in record and record["evaluations"] < maxiter and not record["error"] <= tol:
+        values, new = [], params
         for _ in range(CHUNK):
-            params, state = update(params, state, data)
+            new, state = update(new, state, data)
             values.append(float(state.value) if hasattr(state, "value") else float("nan"))
-        _report(record, values, _error(problem, params, data), tell, CHUNK)
-        if not np.isfinite(record["history"][-1]):
+        error = _error(problem, new, data)
+        if not np.isfinite(error):
+            record["status"] = DIVERGED
             break
+        params = new
+        _report(record, values, error, tell, CHUNK)
     return params

@@ -1,5 +1,6 @@
 """Results in HDF5: everything needed to look at a result, take derivatives of it and continue from it."""
 
+import hashlib
 import json
 import os
 import warnings
@@ -40,12 +41,38 @@ def save(result: Result, path) -> None:
     try:
         with h5py.File(part, "w") as f:
             _write(f, result)
+            f.attrs["sha256"] = _checksum(f)
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise InputError(
             f"The result cannot be written to {path}: {error}. An older file there is untouched."
         ) from error
+
+
+def _checksum(f: h5py.File) -> str:
+    """SHA-256 of the description and of all arrays, by name."""
+    digest = hashlib.sha256(f.attrs["setup"].encode())
+
+    def add(name: str, item) -> None:
+        if isinstance(item, h5py.Dataset):
+            array = np.ascontiguousarray(item[()])
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(array.view(np.uint8).reshape(-1) if array.size else b"")
+
+    f.visititems(add)
+    return digest.hexdigest()
+
+
+def _check_whole(f: h5py.File, path: Path) -> None:
+    """Refuse a file whose arrays claim more than it holds, or that is not as it was written."""
+    held = 4096 * path.stat().st_size  # compressed potentials shrink, by far less than this
+    sizes: list[int] = []
+    f.visititems(lambda name, item: sizes.append(item.nbytes) if isinstance(item, h5py.Dataset) else None)
+    if sum(sizes) > held:
+        raise InputError(f"{path} is damaged: its arrays claim {sum(sizes):.3g} bytes.")
+    if "sha256" in f.attrs and f.attrs["sha256"] != _checksum(f):
+        raise InputError(f"{path} is damaged: its checksum is wrong. Compute it again, or take an older copy.")
 
 
 def _write(f: h5py.File, result: Result) -> None:
@@ -116,6 +143,7 @@ def load(path) -> Result:
                 raise InputError(
                     f"{path} has version {f.attrs['version']}, this dftopt reads up to {VERSION}: upgrade it."
                 )
+            _check_whole(f, path)
             setup = json.loads(f.attrs["setup"])
             arrays: dict[str, Any] = {name: f[name][()] for name in _ARRAYS}
             point = {
@@ -130,7 +158,7 @@ def load(path) -> Result:
             }
             if "magmoms" in a:
                 atoms.set_initial_magnetic_moments(a["magmoms"][()])
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be read: it is damaged or not a result of dftopt ({error}).") from error

@@ -6,9 +6,10 @@ import pytest
 from ase.build import bulk
 
 from dftopt.calculator import log, report
-from dftopt.calculator.setup import build, forecast
+from dftopt.calculator.setup import build
 from dftopt.errors import InputError
-from dftopt.minimization.ground_state import Step
+from dftopt.minimization.forecast import forecast
+from dftopt.minimization.loop import Step
 
 
 def test_log_goes_to_streams_files_and_the_terminal(tmp_path, capsys):

@@ -147,7 +147,6 @@ def test_too_few_bands_warn():
         ({"temperature": 0.01, "parametrization": "capped-simplex", "smearing": "marzari-vanderbilt"}, "auxiliary"),
         ({"temperature": 0.01, "parametrization": "row-norm", "smearing": "gaussian"}, "Fermi-Dirac"),
         ({"magnetization": 1}, "spin"),
-        ({"checkpoint": "x"}, "save"),
         ({"start": "superposition"}, "atomic"),
         ({"orthonormalization": "gram"}, "cholesky"),
         ({"nbands": 1000}, "plane waves"),
@@ -191,3 +190,17 @@ def test_inputs_that_break_the_symmetry_are_refused(change):
         dftopt.minimize(model, basis, inputs=kept, progress=False)
     with pytest.raises(InputError, match="model.inputs"):
         dftopt.minimize(model, basis, inputs={}, progress=False)
+
+
+def test_a_list_gives_a_list():
+    """Each as its own run gives it."""
+    (a, b), (c, d) = silicon(), aluminium()
+    both = dftopt.minimize([a, c], [b, d], temperature=0.01, nbands=8, tol=1e-12, progress=False)
+    assert float(both[1].energies.free) == pytest.approx(float(aluminium_result().energies.free), abs=1e-11)
+    assert [r.model is m for r, m in zip(both, (a, c), strict=True)] == [True, True]
+    with pytest.raises(InputError, match="two lists of equal length"):
+        dftopt.minimize([a, c], [b])
+    with pytest.raises(InputError, match="two lists of equal length"):
+        dftopt.minimize([a], b)
+    with pytest.raises(InputError, match="as many as there are models"):
+        dftopt.minimize([a, c], [b, d], start=["atomic"])

@@ -91,6 +91,35 @@ def test_a_truncated_file_is_refused(path, part):
         dftopt.load(path)
 
 
+def test_changed_bytes_are_noticed(path):
+    """One bit in a hundred places: another result is never read."""
+    silicon_result().save(path)
+    whole, rng = bytearray(path.read_bytes()), np.random.default_rng(0)
+    refused = 0
+    for at in rng.integers(len(whole), size=100):
+        changed = bytearray(whole)
+        changed[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(changed)
+        try:
+            again = dftopt.load(path)
+        except InputError as error:
+            assert str(path) in str(error)
+            refused += 1
+        else:  # between the parts of a file
+            assert vars(again.energies) == vars(silicon_result().energies)
+            np.testing.assert_array_equal(again.psi, silicon_result().psi)
+    assert refused > 50
+
+
+def test_arrays_larger_than_the_file_are_not_allocated(path):
+    silicon_result().save(path)
+    with h5py.File(path, "a") as f:
+        del f["psi"]
+        f.create_dataset("psi", shape=(10**7, 10**7), dtype=complex, chunks=(10, 10))
+    with pytest.raises(InputError, match="damaged: its arrays claim 1.6e"):
+        dftopt.load(path)
+
+
 def test_another_kind_of_file_is_refused(path):
     with h5py.File(path, "w") as f:
         f["data"] = np.arange(3)

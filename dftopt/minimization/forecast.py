@@ -1,0 +1,54 @@
+"""Memory and time of a minimization from its sizes, before anything large is allocated."""
+
+import numpy as np
+
+from dftopt.atoms import checks
+from dftopt.errors import InputError
+from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV
+
+PROCESS_GIB = 0.5  # Python, JAX and its compiler before any array
+EVALUATIONS = 25  # of energy and gradient in a usual run
+
+
+def forecast(model, basis, nbands: int | None = None) -> dict[str, float]:
+    """Rough memory and time of a minimization, from its sizes; allocates nothing large.
+
+    Args:
+        model: the model.
+        basis: its basis.
+        nbands: bands; default what a small temperature needs.
+
+    Returns:
+        `memory_gib` (eight copies of the orbitals, projectors, grids, and the process itself) and `seconds` (25
+        evaluations of three transforms per band, without compilation).
+    """
+    filled = int(np.ceil(model.n_electrons / 2))
+    bands = nbands or filled + max(4, int(np.ceil(0.2 * filled)))
+    waves = model.structure.volume * (2 * basis.ecut) ** 1.5 / (6 * np.pi**2)
+    if waves * basis.nk < 1e7:
+        waves = basis.npw
+    per_element = {e: sum((2 * l + 1) * n for l, n in v.layout) for e, v in model.potentials.items()}
+    projectors = sum(per_element[e] for e in model.structure.symbols)
+    points = float(np.prod(np.array(basis.fft, float)))
+    orbitals = 8 * model.nspin * basis.nk * bands * waves
+    memory = 16 * (orbitals + basis.nk * projectors * waves + 20 * points) / 2**30 + PROCESS_GIB
+    seconds = EVALUATIONS * 3 * model.nspin * basis.nk * bands * 1.6e-8 * points
+    return {"memory_gib": float(memory), "seconds": float(seconds)}
+
+
+def refuse_too_large(model, basis, nbands) -> None:
+    """Refuse what does not fit this machine.
+
+    Raises:
+        InputError: says how much is needed, and how much there is.
+    """
+    if nbands is not None and (isinstance(nbands, bool) or not isinstance(nbands, (int, np.integer))):
+        raise InputError(f"nbands = {nbands!r} must be a whole number.")
+    need = forecast(model, basis, None if nbands is None else int(nbands))["memory_gib"]
+    limit = checks.memory_limit_gib()
+    if need > limit:
+        raise InputError(
+            f"the calculation needs about {need:.3g} GiB ({basis.nk} k points, ecut = {basis.ecut * HARTREE_IN_EV:.0f} eV, cell of "
+            f"{model.structure.volume * BOHR_IN_ANGSTROM**3:.0f} angstrom^3); this machine has {limit:.3g} GiB. "
+            "Lower ecut, kpts or nbands, or take a smaller cell."
+        )
