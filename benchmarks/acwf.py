@@ -46,30 +46,31 @@ SETS = {
     "pseudodojo": {
         "Al": ("fcc", "Al.psp8", 20, 10, 0.005),
         "Si": ("diamond", "Si.psp8", 20, 6, 0.0),
-        "Ca": ("fcc", "Ca.psp8", 35, 8, 0.005),
-        "Zn": ("fcc", "Zn-sp.psp8", 45, 8, 0.005),
+        "Ca": ("fcc", "Ca.psp8", 28, 6, 0.01),
+        "Zn": ("fcc", "Zn-sp.psp8", 40, 7, 0.01),
     },
 }
 
 
-def curve(element, structure, potential, ecut, k, temperature, volumes):
-    """Free energies per atom (hartree) at volumes per atom (angstrom^3), and the structure's symmetry of k points kept."""
+def curve(element, structure, potential, ecut, k, temperature, volumes, known, keep):
+    """Free energies per atom (hartree) at volumes per atom (angstrom^3); those in `known` are not calculated again."""
     shape, frac, per_atom = CELLS[structure]
-    energies, before, like = [], "atomic", None
-    for v in volumes:
-        a = (v / per_atom) ** (1 / 3)
+    before = like = None
+    for v in sorted(set(volumes) - set(known), reverse=True):  # the largest first: its basis has room for the others
+        start = time.perf_counter()
         model = dftopt.Model(
-            Atoms([element] * len(frac), cell=a * shape, scaled_positions=frac, pbc=True),
+            Atoms([element] * len(frac), cell=(v / per_atom) ** (1 / 3) * shape, scaled_positions=frac, pbc=True),
             xc="PBE",
             pseudopotentials={element: str(potential)},
         )
-        basis = dftopt.PlaneWaves(model, ecut=ecut, kpts=(k,) * 3, like=like, room=0.025 if like is None else 0.0)
-        result = dftopt.minimize(model, basis, temperature=temperature, tol=1e-9, start=before, progress=False)
-        if not result.converged:
-            raise SystemExit(f"{element} at {v:.3f} angstrom^3: {result.verdict}")
-        energies.append(float(result.energies.free) / len(frac))
-        before, like = result, basis
-    return np.array(energies)
+        basis = dftopt.PlaneWaves(model, ecut=ecut, kpts=(k,) * 3, like=like)
+        before = dftopt.minimize(
+            model, basis, temperature=temperature, tol=1e-9, start=before or "atomic", progress=False
+        )
+        if not before.converged:
+            raise SystemExit(f"{element} at {v:.3f} angstrom^3: {before.verdict}")
+        like = basis
+        keep(v, float(before.energies.free) / len(frac), time.perf_counter() - start)
 
 
 def epsilon(a, b):
@@ -96,13 +97,17 @@ def main() -> int:
     done = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
 
     def curve_of(element, settings, volumes):
-        key = json.dumps([args.set, element, settings, list(volumes)], default=str)
-        if key not in done:
-            start = time.perf_counter()
-            done[key] = [curve(element, *settings, volumes).tolist(), time.perf_counter() - start]
+        """The fit, and how many seconds its energies took."""
+        part = done.setdefault(json.dumps([args.set, element, settings], default=str), {})
+
+        def keep(volume, energy, seconds):
+            part[str(volume)] = energy, seconds
             if args.json:
                 args.json.write_text(json.dumps(done, indent=1))
-        return fit(volumes, np.array(done[key][0]) * Hartree), done[key][1]
+
+        curve(element, *settings, volumes, [v for v in volumes if str(v) in part], keep)
+        energies, seconds = np.array([part[str(v)] for v in volumes]).T
+        return fit(volumes, energies * Hartree), sum(seconds)
 
     print("element structure   V0 (A^3)  B0 (GPa)    B0'  eps(ABINIT)  eps(all-electron)  eps(finer)   seconds")
     distances = []
@@ -114,7 +119,9 @@ def main() -> int:
                 print(f"{element}: {potential} is missing (apt-get install abinit-data)")
                 continue
         reference = all_electron(*theirs["all_electron"][element][structure])
-        abinit = theirs["abinit_gth"].get(element) if args.set == "gth" else None
+        abinit = theirs[f"abinit_{args.set}"].get(element)
+        if abinit and (abinit["ecut"], abinit["kpts"][0], abinit["temperature"]) != (ecut, k, temperature):
+            abinit = None
         volumes = abinit["volumes"] if abinit else (reference.v0 * FACTORS).tolist()
         settings = (structure, potential, ecut, k, temperature)
         ours, seconds = curve_of(element, settings, volumes)

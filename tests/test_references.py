@@ -36,7 +36,8 @@ def solved(name):
     atoms = Atoms(s["symbols"], cell=cell, scaled_positions=s["fractional"], pbc=True)
     atoms.set_initial_magnetic_moments(s.get("moments", [0] * len(atoms)))
     model = dftopt.Model(atoms, xc=s["xc"], pseudopotentials=s["pseudopotentials"], spinpol="moments" in s)
-    basis = dftopt.PlaneWaves(model, ecut=s["ecut"], kpts=s["kpts"], shift=s["shift"], fft=s["fft"])
+    grid = {"fft": s["fft"], "symmetry": s.get("symmetry", True)}
+    basis = dftopt.PlaneWaves(model, ecut=s["ecut"], kpts=s["kpts"], shift=s["shift"], **grid)
     options = {key: s[key] for key in ("nbands", "temperature", "smearing") if key in s}
     result = dftopt.minimize(model, basis, tol=1e-12, progress=False, **options)
     assert result.converged, result.verdict

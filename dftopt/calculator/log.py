@@ -12,6 +12,7 @@ from dftopt.calculator.setup import Setup
 from dftopt.energy.notes import notes
 from dftopt.errors import InputError
 from dftopt.minimization.forecast import forecast
+from dftopt.minimization.moments import starting_moments
 from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV, HARTREE_PER_BOHR3_IN_GPA
 
 COMPONENTS = ("kinetic", "local", "nonlocal_", "hartree", "xc", "ewald", "dispersion", "dipole", "entropy")
@@ -102,15 +103,19 @@ def header(setup: Setup) -> str:
 def _structure(model) -> list[str]:
     atoms = model.atoms
     lines = [
-        f"structure       {atoms.get_chemical_formula()}, {len(atoms)} atoms, {model.n_electrons:g} valence electrons"
+        f"structure       {atoms.get_chemical_formula()}, {len(atoms)} atom{'s' * (len(atoms) > 1)}, "
+        f"{model.n_electrons:g} valence electrons{f', charge {model.charge:+g}' if model.charge else ''}"
     ]
     for name, vector in zip("abc", atoms.cell.array, strict=True):
         lines.append(f"  {name} (angstrom)  " + " ".join(f"{x:11.6f}" for x in vector))
     volume = atoms.get_volume()
     lines.append(f"  volume        {volume:.4f} angstrom^3 = {volume / BOHR_IN_ANGSTROM**3:.4f} bohr^3")
-    lines.append("  atom              x           y           z (angstrom)")
+    spin = model.nspin == 2
+    lines.append("  atom              x           y           z (angstrom)" + "   starting moment (mu_B)" * spin)
+    moments = starting_moments(model)
     for i, (symbol, position) in enumerate(zip(atoms.get_chemical_symbols(), atoms.positions, strict=True)):
-        lines.append(f"  {i:4d} {symbol:2s}   " + " ".join(f"{x:11.6f}" for x in position))
+        row = f"  {i:4d} {symbol:2s}   " + " ".join(f"{x:11.6f}" for x in position)
+        lines.append(row + f"{moments[i]:16.2f}" * spin)
     return lines
 
 

@@ -111,7 +111,8 @@ def draw(path, p: Tabulated) -> list[Path]:
         for axis, end, place in zip(axes, (_end(p), _end(p), FAR), ("best", "upper right", "upper right"), strict=True):
             axis.set(xlabel="r (bohr)", xlim=(0, min(end, p.r[-1])))
             if axis.get_legend_handles_labels()[0]:
-                axis.legend(loc=place, labelspacing=0.25)
+                many = len(axis.get_legend_handles_labels()[0]) > 4
+                axis.legend(loc=place, labelspacing=0.25, ncols=1 + many, columnspacing=0.8, handlelength=1.4)
         figure.suptitle(
             f"{p.name}: {p.element}, {p.charge:g} {_electrons(p.charge)}, {p.xc or p.named or 'functional not named'}"
         )

@@ -224,7 +224,7 @@ def polar_slab(**coulomb):
     atoms = fcc100("Al", (1, 1, 2), a=4.05, vacuum=7.0)
     atoms.append("Na")
     atoms.positions[-1] = atoms.positions[1] + [0, 0, 2.9]
-    atoms.center(vacuum=9.0, axis=2)
+    atoms.center(vacuum=13.0, axis=2)
     atoms.pbc = True
     model = dftopt.Model(atoms, xc="LDA", pseudopotentials={"Al": "GTH-PADE-q3", "Na": "GTH-PADE-q1"})
     basis = dftopt.PlaneWaves(model, ecut=6.0, kpts=(2, 2, 1), **coulomb)
