@@ -69,6 +69,9 @@ class PlaneWaves:
         self.vacuum = find_vacuum(s, coulomb, bool(dipole_correction), model.atoms.pbc, model.charge, model.force)
         checks.check_periodic(model.atoms, self.vacuum.repeated)
         self.ecut = checks.check_positive("ecut", ecut, "hartree", "Typical values are 10 to 40 hartree.")
+        check_reach(model.potentials.values(), self.ecut)
+        self.symmetry_asked = bool(symmetry)
+        self._refuse_unallocatable()
         if self.ecut > UNUSUAL:
             warnings.warn(
                 f"ecut = {self.ecut:g} is in hartree, which is {self.ecut * HARTREE_IN_EV:.0f} eV or {2 * self.ecut:g} Ry: if eV or Ry "
@@ -76,9 +79,6 @@ class PlaneWaves:
                 DFTOptWarning,
                 stacklevel=2,
             )
-        check_reach(model.potentials.values(), self.ecut)
-        self.symmetry_asked = bool(symmetry)
-        self._refuse_unallocatable()
         found = (
             find_symmetry(s.cell, s.frac, s.numbers, s.moments if model.spinpol else None)
             if symmetry

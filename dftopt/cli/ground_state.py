@@ -53,7 +53,10 @@ def main(options, bands: dict | None = None) -> int:
 
 
 def use_compilation_cache() -> None:
-    """Start faster next time; a read-only home is no reason to stop."""
+    """Start faster next time; a read-only home is no reason to stop, but a device that is not there."""
+    from dftopt.precision import check_jax
+
+    check_jax()
     try:
         dftopt.enable_compilation_cache()
     except OSError:

@@ -86,7 +86,9 @@ def _machine() -> str:
 
     import dftopt
     from dftopt.atoms.checks import memory_limit_gib
+    from dftopt.precision import check_jax
 
+    check_jax()
     lines = [f"dftopt {dftopt.__version__}, Python {platform.python_version()}"]
     lines += [f"{name} {version(name)}" for name in PACKAGES]
     lines.append("devices " + ", ".join(str(device) for device in jax.devices()))

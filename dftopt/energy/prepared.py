@@ -13,6 +13,7 @@ from dftopt.energy import ewald, local, nonlocal_
 from dftopt.energy.coulomb import Coulomb, DipoleCorrection, prepare_dipole
 from dftopt.energy.dispersion import Dispersion, dispersion, dispersion_of
 from dftopt.energy.tabulated import interpolate
+from dftopt.precision import check_jax
 from dftopt.xc import Functional
 
 FAR = 1e4  # lattice steps: vectors this long add nothing to the sums of Ewald
@@ -138,7 +139,11 @@ def prepare(
             undeformed cell, so energies are smooth in the strain.
         band_block: bands transformed at once; default as many as fit a CPU's cache, all on an accelerator.
         magnetization: N_up - N_down to hold fixed, bohr magnetons.
+
+    Raises:
+        InputError: double precision was switched off, or JAX has no device.
     """
+    check_jax()
     inputs = model.inputs() if inputs is None else inputs
     prepared = prepare_arrays(inputs, static_arrays(basis), key_of(model, basis, band_block))
     if magnetization is None:

@@ -116,19 +116,6 @@ def test_insulator_gap_and_levels():
     assert "converged" in repr(r) and r.magnetization == 0
 
 
-def test_a_metal_at_zero_temperature_is_named():
-    atoms = silicon()[0].atoms.copy()
-    atoms.set_cell(atoms.cell * 0.8, scale_atoms=True)  # metallic under pressure
-    model = dftopt.Model(atoms, xc="LDA")
-    with pytest.warns(DFTOptWarning, match="metal"):
-        dftopt.minimize(model, dftopt.PlaneWaves(model, ecut=6.0, kpts=(2, 2, 2)), progress=False)
-
-
-def test_too_few_bands_warn():
-    with pytest.warns(DFTOptWarning, match="Raise nbands"):
-        dftopt.minimize(*aluminium(), temperature=0.05, nbands=3, progress=False)
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
