@@ -129,7 +129,8 @@ class DFTOpt(GetOutputsMixin, Calculator):
         if "bandpath" in kwargs:
             self.bandpath = kwargs.pop("bandpath")
         setup.check_keys(kwargs)
-        if isinstance(kwargs.get("kpts"), BandPath):
+        kpts = kwargs.get("kpts")
+        if isinstance(kpts, BandPath) or (isinstance(kpts, dict) and "path" in kpts):
             raise InputError(
                 "kpts is a band path, but the ground state needs a mesh. For bands use calc.band_structure(path) or "
                 "calc.fixed_density(kpts=path)."

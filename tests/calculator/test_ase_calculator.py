@@ -271,6 +271,12 @@ def test_an_unknown_keyword_names_the_nearest(kept):
         DFTOpt(**{**KEYWORDS, "kpts": [[0, 0, 0], [1]]}).get_potential_energy(kept)
 
 
+@pytest.mark.parametrize("path", [{"path": "LGX", "npoints": 8}, bulk("Si").cell.bandpath("LGX", npoints=8)])
+def test_a_path_is_no_mesh(path):
+    with pytest.raises(InputError, match="band path"):
+        DFTOpt(txt=None).set(kpts=path)
+
+
 def test_not_converged_gives_no_energy_but_can_be_continued(minimizations):
     atoms = silicon()
     atoms.calc = DFTOpt(**{**KEYWORDS, "maxiter": 3})

@@ -207,6 +207,7 @@ def test_rattled_si8_goes_back_to_diamond():
     assert sum(w.compilations for w in work[2:]) == 0
     moved = atoms.positions - reference.positions
     moved -= moved.mean(axis=0)
+    print(f"{len(found.steps)} steps, at most {np.abs(moved).max():.1e} angstrom from the crystal")
     assert np.abs(moved).max() < 1e-3
     ideal = DFTOpt(xc="LDA", ecut=8 * Hartree, kpts=(2, 2, 2), txt=None, occupations="fixed", symmetry=False)
     assert found.steps[-1].energy == pytest.approx(ideal.get_potential_energy(reference, True), abs=1e-5 * 8)
@@ -237,6 +238,7 @@ def test_strained_aluminium_becomes_cubic_again():
         np.testing.assert_allclose(lengths[:3], lengths[:3].mean(), rtol=2e-4)
         np.testing.assert_allclose(lengths[3:], 60.0, atol=0.02)
         constants.append((4 * atoms.get_volume()) ** (1 / 3))
+        print(f"a = {constants[-1]:.4f} angstrom in {len(found.steps)} steps")
     perfect = bulk("Al", a=constants[0])
     perfect.calc = DFTOpt(**keywords)
     assert np.abs(perfect.get_stress()).max() / GPa < 0.1

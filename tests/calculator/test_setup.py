@@ -52,6 +52,8 @@ def test_chosen_parameters_reproduce_the_setup():
         ({"spinpol": "yes"}, "true or false"),
         ({"nbands": True}, "whole number"),
         ({"maxiter": 2.5}, "whole number"),
+        ({"ecut": "30Ry"}, "neither a number, in eV, nor one of low"),
+        ({"mode": {"name": "pw", "ecut": 300}}, "GPAW's way"),
     ],
 )
 def test_wrong_values(parameters, message):
