@@ -25,7 +25,6 @@ from dftopt.properties.derivatives import derivative
 PSEUDODOJO = Path("/usr/share/abinit/psp/Pseudodojo_nc_sr_04_pbe_standard_psp8/Si.psp8")
 SHEAR = np.eye(3) + [[0.01, 0.02, 0.0], [0.0, -0.015, 0.01], [0.005, 0.0, 0.02]]
 STEP = {"positions": 8e-4, "strain": 4e-4}
-FEW = (("positions", (0, 0)), ("strain", (0, 1)))
 ALL = tuple(("positions", (0, i)) for i in range(3)) + tuple(
     ("strain", (i, j)) for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 )
@@ -105,12 +104,14 @@ def errors(name: str, entries=ALL) -> list[float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("systems", nargs="*", choices=[*SYSTEMS, []], default=list(SYSTEMS))
-    args = parser.parse_args()
+    parser.add_argument("systems", nargs="*", help=f"default: all of {', '.join(SYSTEMS)}")
+    systems = parser.parse_args().systems or list(SYSTEMS)
+    if unknown := set(systems) - set(SYSTEMS):
+        parser.error(f"unknown {', '.join(unknown)}: choose among {', '.join(SYSTEMS)}")
     dftopt.enable_compilation_cache()
     print("system           component            derivative      difference    error   d|M|")
     worst = 0.0
-    for name in args.systems:
+    for name in systems:
         if name == "pseudodojo" and not PSEUDODOJO.exists():
             print(f"{name}: {PSEUDODOJO} is missing (apt-get install abinit-data)")
             continue
