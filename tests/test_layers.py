@@ -9,10 +9,11 @@ import dftopt
 
 ROOT = Path(dftopt.__file__).parent
 FLOORS = ["leaves", "atoms", "bases", "energy", "minimization", "properties", "calculator", "cli"]
-BESIDE = {"macro": {"macro", "leaves"}}  # knows arrays only, nothing of density functional theory
+# macro knows arrays only, alloy takes energies from any calculator: nothing of density functional theory
+BESIDE = {"macro": {"macro", "leaves"}, "alloy": {"alloy", "macro", "leaves"}}
 LEAVES = {"errors", "locks", "units", "precision", "xc"}
 # A result offers its own forces, stress, density and file: one-line methods that call the floor below when used.
-ALLOWED = {("minimization/result.py", "properties")}
+ALLOWED = {("minimization/result.py", "properties"), ("minimization/molecular_result.py", "properties")}
 
 
 def floor_of(module: str) -> str | None:

@@ -47,7 +47,7 @@ class Structure:
 
 def from_ase(atoms: Atoms) -> Structure:
     """Convert checked ASE atoms (angstrom) to a `Structure` (bohr)."""
-    cell = np.asarray(atoms.cell.array, float) / BOHR_IN_ANGSTROM
+    cell = np.asarray(atoms.cell.complete().array, float) / BOHR_IN_ANGSTROM  # a molecule may come without a cell
     return Structure(
         symbols=tuple(atoms.get_chemical_symbols()),
         numbers=np.asarray(atoms.numbers),

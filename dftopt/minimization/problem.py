@@ -96,6 +96,18 @@ class Problem:
         kinetic = jnp.sum((psi.real**2 + psi.imag**2) * prepared.orbitals.half_q2[:, None], axis=-1)
         z = teter(prepared.orbitals.half_q2[:, None], kinetic) * r * prepared.orbitals.mask[:, None]
         z = z - _rotate(overlap(psi, z), psi)
+        gradient, direction = self.tangents(x, f, mu, h, r, z, w, temperature)
+        info = {
+            "energies": e,
+            "f": f,
+            "mu": jnp.asarray(mu),
+            "h": h,
+            "residual": jnp.sqrt(jnp.sum(r.real**2 + r.imag**2, -1)),
+        }
+        return Evaluation(e.free, gradient, direction, info)
+
+    def tangents(self, x, f, mu, h, r, z, w, temperature):
+        """Gradient and preconditioned gradient, from H among the orbitals, residuals r and preconditioned ones z."""
         # outside [0, 1] the sign of f must not turn the descent of an orbital around
         gradient = {"perp": 2 * (w * jnp.abs(f))[..., None] * r}
         direction = {"perp": z}
@@ -125,14 +137,7 @@ class Problem:
             stiffness = jnp.broadcast_to(w * (4 * temperature + 0.5 * jnp.std(h_diag)), f.shape).reshape(-1, 1)
             g = gradient["occ"] / stiffness
             direction["occ"] = g - u @ (0.5 * (u.T @ g + g.T @ u))
-        info = {
-            "energies": e,
-            "f": f,
-            "mu": jnp.asarray(mu),
-            "h": h,
-            "residual": jnp.sqrt(jnp.sum(r.real**2 + r.imag**2, -1)),
-        }
-        return Evaluation(e.free, gradient, direction, info)
+        return gradient, direction
 
     def _monotonic_ratio(self, level, mu, temperature):
         from dftopt.minimization.smearing import SMEARINGS

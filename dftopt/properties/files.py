@@ -20,6 +20,7 @@ from dftopt.energy.model import Model
 from dftopt.errors import DFTOptWarning, InputError
 from dftopt.minimization.options import Options
 from dftopt.minimization.result import Result, Start, Stats
+from dftopt.properties import molecular_files
 
 FORMAT = "dftopt result"
 VERSION = 1
@@ -137,6 +138,8 @@ def load(path) -> Result:
         raise InputError(f"There is no file {path.absolute()}.")
     try:
         with h5py.File(path, "r") as f:
+            if f.attrs.get("format") == molecular_files.FORMAT:
+                return molecular_files.read(path)
             if f.attrs.get("format") != FORMAT:
                 raise InputError(f"{path} is not a result of dftopt.")
             if int(f.attrs["version"]) > VERSION:

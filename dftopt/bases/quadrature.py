@@ -1,0 +1,165 @@
+"""Quadrature on atom-centred grids, and the values of basis functions there, in blocks of neighbouring points."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from pyscf import gto
+from pyscf.data.radii import BRAGG
+from pyscf.dft import gen_grid
+
+NEGLIGIBLE = 1e-9  # a function below this at all points of a block is left out there
+UNSCREENED = 120  # with so few functions nothing is left out
+BLOCK_BYTES = 2**22  # values of a block: they should stay in the cache
+CHUNK = 16384  # points whose values PySCF computes at once
+
+
+class Points(NamedTuple):
+    """Quadrature points.
+
+    Attributes:
+        coords: (n, 3) bohr.
+        weights: (n,) bohr^3.
+        atom: (n,) the atom that each point moves with.
+        volume: (n,) weight of the point in its atom's own grid, before space is divided among the atoms.
+    """
+
+    coords: np.ndarray
+    weights: np.ndarray
+    atom: np.ndarray
+    volume: np.ndarray
+
+
+class Blocks(NamedTuple):
+    """Blocks of points with the basis functions that are not negligible there.
+
+    Attributes:
+        values: (blocks, functions, c, points) values of functions, for c = 4 followed by their gradients.
+        index: (blocks, functions) which functions; None for all of them.
+        weights: (blocks, points) bohr^3; zero on padding.
+    """
+
+    values: Float[Array, "n a c p"]
+    index: Int[Array, "n a"] | None
+    weights: Float[Array, "n p"]
+
+
+def _grids(mol: gto.Mole, level: int) -> gen_grid.Grids:
+    grids = gen_grid.Grids(mol)
+    grids.level, grids.verbose = level, 0
+    return grids
+
+
+def count(mol: gto.Mole, level: int) -> int:
+    """Number of points, without computing their weights."""
+    table = _grids(mol, level).gen_atomic_grids(mol, level=level)
+    return sum(len(table[mol.atom_symbol(i)][1]) for i in range(mol.natm))
+
+
+def points(mol: gto.Mole, level: int) -> Points:
+    """PySCF's grid of a level, without its padding."""
+    grids = _grids(mol, level).build(with_non0tab=False, sort_grids=True)
+    n = len(grids.atm_idx)  # its padding has no atom
+    keep = np.arange(len(grids.weights)) < n
+    keep[:n] &= grids.atm_idx[:n] >= 0
+    keep &= grids.weights != 0
+    return Points(
+        grids.coords[keep], grids.weights[keep], grids.atm_idx[keep[:n]].astype(int), grids.quadrature_weights[keep[:n]]
+    )
+
+
+def values(mol: gto.Mole, coords: np.ndarray, derivatives: int) -> np.ndarray:
+    """Basis functions at points, (nao, c, points): c = 1, 4 or 10 for derivatives up to order 0, 1 or 2."""
+    found = mol.eval_gto(f"GTOval_sph_deriv{derivatives}" if derivatives else "GTOval_sph", coords)
+    found = found[None] if derivatives == 0 else found
+    return found.transpose(2, 0, 1)  # PySCF's memory order is (c, nao, points)
+
+
+def block_size(nao: int, components: int) -> int:
+    """Points of a block, a multiple of 64."""
+    return int(np.clip(BLOCK_BYTES // (8 * nao * components) // 64 * 64, 256, 4096))
+
+
+def blocks(mol: gto.Mole, grid: Points, derivatives: int) -> tuple[Blocks, ...]:
+    """Values on all points, in at most three groups of blocks with equally many functions each.
+
+    Args:
+        mol: the molecule.
+        grid: its points.
+        derivatives: 0 for LDA, 1 beyond it.
+    """
+    nao, components = mol.nao_nr(), 4 if derivatives else 1
+    screened = nao > UNSCREENED
+    size = block_size(nao // 2 if screened else nao, components)
+    number = -(-len(grid.weights) // size)
+    weights = np.zeros((number, size))
+    weights.reshape(-1)[: len(grid.weights)] = grid.weights
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    per_chunk = max(1, CHUNK // size)
+    for first in range(0, number, per_chunk):
+        coords = grid.coords[first * size : (first + per_chunk) * size]
+        v = values(mol, coords, derivatives)
+        for start in range(0, len(coords), size):
+            part = v[:, :, start : start + size]
+            kept = np.arange(nao)
+            if screened:
+                kept = np.flatnonzero(np.abs(part).max(axis=(1, 2)) > NEGLIGIBLE)
+            part = part[kept]
+            if part.shape[2] < size:
+                part = np.pad(part, ((0, 0), (0, 0), (0, size - part.shape[2])))
+            found.append((kept, np.ascontiguousarray(part)))
+    if not screened:
+        return (Blocks(jnp.asarray(np.stack([p for _, p in found])), None, jnp.asarray(weights)),)
+    counts = np.array([len(k) for k, _ in found])
+    groups = []
+    order = np.argsort(counts, kind="stable")
+    for members in np.array_split(order, 3 if number >= 12 else 1):
+        most = -(-int(counts[members].max()) // 8) * 8
+        index = np.zeros((len(members), most), np.int32)  # padding adds the zeros of its values to function 0
+        filled = np.zeros((len(members), most, components, size))
+        for row, i in enumerate(members):
+            kept, part = found[i]
+            index[row, : len(kept)], filled[row, : len(kept)] = kept, part
+            found[i] = (kept, np.zeros(0))
+        groups.append(Blocks(jnp.asarray(filled), jnp.asarray(index), jnp.asarray(weights[members])))
+    return tuple(groups)
+
+
+def radii_adjustment(numbers: np.ndarray) -> np.ndarray:
+    """Treutler's shift (atoms, atoms) of the border between two atoms, from the roots of their Bragg radii."""
+    root = np.sqrt(BRAGG[np.asarray(numbers)])
+    ratio = root[:, None] / root[None, :]
+    return np.clip(0.25 * (ratio.T - ratio), -0.5, 0.5)
+
+
+def becke_weights(
+    positions: Float[Array, "atoms 3"],
+    coords: Float[Array, "n 3"],
+    atom: Int[Array, "n"],
+    volume: Float[Array, "n"],
+    adjustment: Float[Array, "atoms atoms"],
+) -> Float[Array, "n"]:
+    r"""Weights of points, their volumes times Becke's share $P_a / \sum_b P_b$ of their atom; differentiable.
+
+    $P_a = \prod_b s(\nu_{ab})$, $\nu = \mu + a (1 - \mu^2)$, $\mu_{ab} = (r_a - r_b) / R_{ab}$, s the threefold smooth step.
+
+    References:
+        Becke, J. Chem. Phys. 88, 2547 (1988), equations 11 and 19 to 22.
+    """
+    natoms = len(positions)
+    r = jnp.sqrt(jnp.sum((coords[:, None] - positions) ** 2, axis=-1))
+    apart = jnp.sum((positions[:, None] - positions) ** 2, axis=-1)
+    same = jnp.eye(natoms, dtype=bool)
+    inverse = jnp.where(same, 0.0, 1 / jnp.sqrt(jnp.where(same, 1.0, apart)))
+    mu = (r[:, :, None] - r[:, None, :]) * inverse
+    nu = mu + adjustment * (1 - mu**2)
+    for _ in range(3):
+        nu = 0.5 * nu * (3 - nu**2)
+    share = jnp.prod(jnp.where(same, 1.0, 0.5 * (1 - nu)), axis=2)
+    own = jnp.take_along_axis(share, atom[:, None], axis=1)[:, 0]
+    return volume * own / jnp.sum(share, axis=1)
+
+
+becke_weights_jit = jax.jit(becke_weights)
