@@ -10,9 +10,11 @@ from ase import Atoms
 from systems import METAL, aluminium, aluminium_result, silicon, silicon_result
 
 import dftopt
+from dftopt.energy.free_energy import energies
+from dftopt.energy.prepared import key_of, prepare, prepare_arrays, static_arrays
 from dftopt.errors import InputError
 from dftopt.minimization.moments import aufbau, filled_bands, patterns, starting_moments
-from dftopt.properties.derivatives import derivative
+from dftopt.properties.derivatives import _orbitals, derivative
 
 QUIET = {"progress": False}
 
@@ -39,6 +41,7 @@ def spin_polarized(model, basis, moments):
     return polarized, dftopt.PlaneWaves(polarized, ecut=basis.ecut, kpts=basis.kpoints.size)
 
 
+@pytest.mark.slow
 def test_silicon_loses_its_moment():
     result = dftopt.minimize(*spin_polarized(*silicon(), [0, 0]), tol=1e-12, **QUIET)
     plain = silicon_result()
@@ -50,6 +53,7 @@ def test_silicon_loses_its_moment():
     assert result.gap.indirect == pytest.approx(plain.gap.indirect, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_aluminium_loses_its_moment():
     result = dftopt.minimize(*spin_polarized(*aluminium(), [0.5]), **QUIET, **METAL)
     plain = aluminium_result()
@@ -60,6 +64,7 @@ def test_aluminium_loses_its_moment():
     np.testing.assert_allclose(result.stress(), plain.stress(), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_fixed_magnetization_of_a_metal():
     model, basis = spin_polarized(*aluminium(), [0.5])
     at = lambda m: dftopt.minimize(model, basis, magnetization=m, **QUIET, **METAL)
@@ -69,6 +74,17 @@ def test_fixed_magnetization_of_a_metal():
     slope = (float(high.energies.free) - float(low.energies.free)) / 0.04  # dA/dM = (mu_up - mu_down) / 2
     assert slope == pytest.approx((up - down) / 2, rel=2e-4)
     assert float(mid.energies.free) > float(aluminium_result().energies.free)
+
+
+def test_equal_channels_are_no_spin():
+    """The same orbitals in both channels: each energy, and the potentials through its gradient in the orbitals."""
+    plain = silicon_result()
+    model, basis = spin_polarized(*silicon(), [0, 0])
+    psi, f, prepared = _orbitals(plain)
+    value = jax.jit(lambda psi, f, prepared: energies(psi, f, prepared))
+    one, two = value(psi, f, prepared), value(np.concatenate([psi] * 2), np.concatenate([f] * 2), prepare(model, basis))
+    for name in ("kinetic", "local", "nonlocal_", "hartree", "xc", "total"):
+        assert float(getattr(two, name)) == pytest.approx(float(getattr(one, name)), abs=1e-12)
 
 
 def test_hydrogen_has_one_electron():
@@ -84,7 +100,7 @@ def test_hydrogen_has_one_electron():
     )
 
 
-@pytest.mark.parametrize("orthonormalization", ["qr", "loewdin"])
+@pytest.mark.parametrize("orthonormalization", ["qr", pytest.param("loewdin", marks=pytest.mark.slow)])
 def test_channels_of_different_size_in_all_orthonormalizations(orthonormalization):
     result = dftopt.minimize(*box("H"), tol=1e-11, orthonormalization=orthonormalization, **QUIET)
     assert float(result.energies.free) == pytest.approx(float(hydrogen().energies.free), abs=1e-9)
@@ -98,6 +114,7 @@ def test_free_energy_is_stationary_where_channels_differ():
     assert max(float(np.abs(g).max()) for g in jax.tree.leaves(gradient)) < 1e-4
 
 
+@pytest.mark.slow
 def test_low_temperature_limit():
     cold = dftopt.minimize(*box("H", [1]), temperature=0.002, tol=1e-11, **QUIET)
     assert float(cold.energies.free) == pytest.approx(float(hydrogen().energies.free), abs=1e-9)
@@ -124,7 +141,7 @@ def test_spin_up_and_down_are_equivalent():
     np.testing.assert_allclose(one.density(), other.density()[::-1], atol=1e-5)
 
 
-@pytest.mark.parametrize("xc", ["LDA", "PBE", "SCAN"])
+@pytest.mark.parametrize("xc", ["PBE", *(pytest.param(x, marks=pytest.mark.slow) for x in ("LDA", "SCAN"))])
 def test_forces_and_stress_of_a_broken_symmetry_minimum(xc):
     result = stretched(xc)
     model, basis = result.model, result.basis
@@ -153,6 +170,37 @@ def test_forces_and_stress_of_a_broken_symmetry_minimum(xc):
     assert slope("strain", strain) == pytest.approx(expected, rel=1e-6, abs=1e-8)
 
 
+def test_slope_of_a_meta_gga_with_spin():
+    """Forces are partial derivatives: at any orbitals, not only at the minimum, whose difference is the slow test above."""
+    psi, f, _ = _orbitals(stretched("PBE"))
+    model, basis = box("HH", [1.0, -1.0], "SCAN")
+    key, arrays = key_of(model, basis), static_arrays(basis)
+    along = {"positions": np.array([[0.0, 0.0, 0.0], [0.9, 0.3, -0.2]]), "strain": np.diag([0.3, -0.1, 0.5])}
+
+    @jax.jit
+    def total(t):
+        inputs = model.inputs() | {name: model.inputs()[name] + t * d for name, d in along.items()}
+        return energies(psi, f, prepare_arrays(inputs, arrays, key)).total
+
+    h = 1e-3
+    near, far = ((total(x) - total(-x)) / (2 * x) for x in (h, 2 * h))
+    assert float(jax.jit(jax.grad(total))(0.0)) == pytest.approx(float(4 * near - far) / 3, rel=1e-7)
+
+
+def test_slope_in_a_fixed_magnetization():
+    """dA/dM = (mu_up - mu_down) / 2."""
+    at = lambda m: dftopt.minimize(*box("HH", [1.0, 1.0], "PBE"), temperature=0.02, magnetization=m, tol=1e-11, **QUIET)
+    low, mid, high = at(0.98), at(1.0), at(1.02)
+    up, down = mid.fermi_levels
+    slope = (float(high.energies.free) - float(low.energies.free)) / 0.04
+    assert mid.magnetization == pytest.approx(1.0, abs=1e-10) and slope == pytest.approx((up - down) / 2, rel=1e-3)
+
+
+def test_a_broken_symmetry_minimum_is_stable():
+    found = dftopt.stability(stretched("PBE"))
+    assert found.stable and found.restart is None
+
+
 def test_starts_keep_the_lowest():
     model, basis = box("HH", [1.0, 1.0], "PBE")
     result = dftopt.minimize(model, basis, temperature=0.005, starts=3, seed=1, **QUIET)
@@ -165,6 +213,7 @@ def test_starts_keep_the_lowest():
     assert result.starts[0].moments == (1.0, 1.0) and any(s.moments[0] * s.moments[1] < 0 for s in result.starts)
 
 
+@pytest.mark.slow
 def test_a_saddle_point_without_moments_leads_on():
     lowest = stretched("PBE")
     plain_model = dftopt.Model(lowest.model.atoms, xc="PBE")
