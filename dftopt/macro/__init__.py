@@ -19,6 +19,16 @@ _HOMES = {
     "Increments": "dftopt.macro.data",
     "from_trajectories": "dftopt.macro.data",
     "join": "dftopt.macro.data",
+    "fit": "dftopt.macro.fitting",
+    "Fit": "dftopt.macro.fitted",
+    "load": "dftopt.macro.files",
+    "choose_closure": "dftopt.macro.closure",
+    "passages": "dftopt.macro.passage",
+    "response": "dftopt.macro.passage",
+    "control": "dftopt.macro.passage",
+    "auc": "dftopt.macro.passage",
+    "stationary_density": "dftopt.macro.stationary",
+    "relaxation_times": "dftopt.macro.stationary",
 }
 __all__ = list(_HOMES)
 

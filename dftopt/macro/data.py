@@ -54,6 +54,7 @@ class Increments:
         corner: (m, axes) first site of each block; None without a patch.
         sites: the lattice; empty where there is none.
         block: sites per axis of a patch; None: the whole system was evolved.
+        features: the simulator's function of one microscopic state (or patch) that a closure starts from; None: the state.
     """
 
     states: np.ndarray
@@ -76,6 +77,7 @@ class Increments:
     corner: np.ndarray | None = None
     sites: tuple[int, ...] = ()
     block: tuple[int, ...] | None = None
+    features: Any = None
 
     def __post_init__(self):
         S, m = len(self.states), len(self.snapshot)
@@ -159,7 +161,7 @@ class Increments:
             raise InputError("The data holds no microscopic states: macro.sample(..., snapshots=True) keeps them.")
         index = np.arange(len(self))[index]
         corner = None if self.corner is None else self.corner[index]
-        before = jax.tree.map(lambda a: _rolled(a[self.snapshot[index]], corner), self.snapshots)
+        before = jax.tree.map(lambda a: rolled(a[self.snapshot[index]], corner), self.snapshots)
         after = jax.tree.map(lambda x, block: _placed(x, block[index]), before, self.evolved)
         return before, after
 
@@ -202,7 +204,9 @@ def join(parts: Sequence[Increments]) -> Increments:
     out: dict[str, Any] = {}
     for item in fields(Increments):
         values = [getattr(part, item.name) for part in parts]
-        if any(value is None for value in values):
+        if item.name == "features":
+            out[item.name] = values[0]
+        elif any(value is None for value in values):
             if not all(value is None for value in values):
                 raise InputError(f"Only some of the parts have {item.name}: sample all of them in the same way.")
             out[item.name] = None
@@ -284,7 +288,7 @@ def _uniform_step(times, T: int) -> float:
     return float(steps.mean())
 
 
-def _rolled(states: np.ndarray, corner: np.ndarray | None) -> np.ndarray:
+def rolled(states: np.ndarray, corner: np.ndarray | None) -> np.ndarray:
     """States (k, *sites, ...) shifted so that each begins at its own corner (k, axes)."""
     if corner is None:
         return states

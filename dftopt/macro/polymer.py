@@ -92,6 +92,12 @@ class Polymer:
         """Extension along the flow."""
         return jnp.ptp(state[:, 0])[None]
 
+    def features(self, state: jax.Array) -> jax.Array:
+        """Distances |x_k - x_l| of all pairs along each axis: the same for mirror images and for a chain read backwards."""
+        first, second = jnp.triu_indices(self.beads, 1)
+        apart = lambda x: jnp.abs(x[first] - x[second])
+        return ((apart(state) + apart(state[::-1])) / 2).T.reshape(-1)
+
     def energy(self, x: jax.Array) -> jax.Array:
         """U, in k_B T; its derivative is checked against `force`."""
         r2 = jnp.sum((x[1:] - x[:-1]) ** 2, -1) / self.bond**2

@@ -140,6 +140,7 @@ def sample(
         corner=None if block is None else where.reshape(m, -1),
         sites=tuple(getattr(sim, "sites", ())),
         block=block,
+        features=getattr(sim, "features", None) if snapshots else None,
     )
 
 

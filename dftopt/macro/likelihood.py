@@ -1,0 +1,73 @@
+"""Minus the log-likelihood of the statistics of snapshots, in scaled units."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dftopt.macro.networks import cholesky, solve_lower
+from dftopt.macro.onsager import Model, drift, sigma
+from dftopt.macro.scales import Scales
+from dftopt.macro.statistics import Statistics
+
+
+class Batch(NamedTuple):
+    """Snapshots in scaled units; see `dftopt.macro.statistics`."""
+
+    y: jax.Array
+    q: jax.Array
+    b: jax.Array
+    a: jax.Array
+    D: jax.Array
+    w: jax.Array
+
+
+def batch(s: Statistics, scales: Scales) -> tuple[Batch, jax.Array]:
+    """Statistics in scaled units, and the scaled C0."""
+    pair = np.multiply.outer(scales.spread, scales.spread)
+    rows = Batch(
+        jnp.asarray(scales.y(s.z)),
+        jnp.asarray(scales.q(s.q)),
+        jnp.asarray(s.b * scales.time / scales.spread),
+        jnp.asarray(s.a * scales.time),
+        jnp.asarray(s.D * scales.time / pair),
+        jnp.asarray(s.w),
+    )
+    return rows, jnp.asarray(s.C0 * scales.time**2 / pair)
+
+
+def loss(params: dict, model: Model, row: Batch, C0: jax.Array, full: bool) -> jax.Array:
+    """Of one snapshot (no axis of rows); constants are left out."""
+    b = drift(params, model, row.y, row.q)
+    L = sigma(params, model, row.y, row.q)
+    D = L @ L.T
+    C = row.a * D if full else row.a * jax.lax.stop_gradient(D) + C0
+    of_C = cholesky(C)
+    x = solve_lower(of_C, row.b - b)
+    part = solve_lower(L, solve_lower(L, row.D).T)  # L^-1 D L^-T
+    noise = 2 * jnp.sum(jnp.log(jnp.diagonal(L))) + jnp.trace(part)
+    return 0.5 * x @ x + jnp.sum(jnp.log(jnp.diagonal(of_C))) + 0.5 * row.w * noise
+
+
+def standardized(fit, data) -> np.ndarray:
+    r"""Increments (rows x replicas, d) of data in units of what a fit predicts: $L^{-1} (z_1 - z_0 - b\,dt) / \sqrt{K dt}$.
+
+    With $L L^T = \Sigma$; independent standard normal numbers if drift and diffusion are right and dt is short.
+
+    Args:
+        fit: from `macro.fit`; of data with varying parameters those of each row are used.
+        data: Increments in the coordinates of the fit.
+    """
+    z0 = data.z0
+    varied = [data.parameter_names.index(name) for name in fit.parameter_names]
+    settings, which = np.unique(data.parameters[data.snapshot][:, varied], axis=0, return_inverse=True)
+    out = np.zeros(data.z1.shape)
+    for i, values in enumerate(settings):
+        rows = np.flatnonzero(which.reshape(-1) == i)
+        b = fit.drift(z0[rows], values if varied else None)
+        L = np.linalg.cholesky(fit.diffusion(z0[rows], values if varied else None))
+        scale = np.sqrt(data.factor * data.dt)[rows, None, None]
+        away = (data.z1[rows] - (z0[rows] + b * data.dt[rows, None])[:, None]) / scale
+        out[rows] = np.linalg.solve(L[:, None], away[..., None])[..., 0]
+    return out.reshape(-1, data.dimension)

@@ -1,0 +1,124 @@
+r"""Stochastic OnsagerNet: dissipation, conservation and noise of a macroscopic equation, each with its own place.
+
+In scaled coordinates y (`dftopt.macro.scales`), with external parameters q, in the Ito sense,
+
+$$ \text{"onsager"}: \quad dy = -(M + W)\,\nabla V\,dt + \sigma\,dB, $$
+$$ \text{"fdr"}: \quad dy = [-(M + W)\,\nabla V + T\,\nabla\!\cdot(M + W)]\,dt + \sigma\,dB, \qquad \sigma\sigma^T = 2TM, $$
+
+with $M = A (\alpha I + L L^T) A$ symmetric and positive definite (A diagonal and constant), $W = L' - L'^T$ antisymmetric,
+$(\nabla\!\cdot A)_i = \sum_j \partial_j A_{ij}$, and $V = \alpha_V |y|^2 +$ a bounded network: bounded below, $e^{-V/T}$ can be
+normalized.
+
+What data can tell. A drift and a diffusion are determined by increments. The plain form has more functions than these:
+V, M and W are one of many splits of the drift, and only the zeros of $\nabla V$, the fixed points of the drift, mean
+something (M + W is invertible). In the fluctuation-dissipation form $e^{-V/T}$ is the stationary density: there V up to a
+constant and M are determined, and W through the flux $W\nabla V - T\,\nabla\!\cdot W$ alone (fields such as $c J e^{V/T}$
+in two dimensions add no drift), where the data covers what the stationary density covers.
+
+References:
+    Chen, Soh, Ooi, Vissol-Gaudin, Yu, Novoselov, Hippalgaonkar, Li, Nature Computational Science 2024 (arXiv 2308.04119);
+    Yu, Tian, E, Li, Physical Review Fluids 6, 114402 (2021); identifiability: arXiv 2510.24160.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from dftopt.macro.networks import apply, cholesky, lower, network
+
+FORMS = ("onsager", "fdr", "network", "linear")
+WITH_POTENTIAL = ("onsager", "fdr")
+ONE = 0.5413248546129181  # softplus of this is 1
+
+
+@dataclass(frozen=True)
+class Model:
+    """What does not change while a model is trained; static in compiled functions.
+
+    Args:
+        d: coordinates.
+        p: external parameters.
+        form: one of `FORMS`; the last two are baselines without structure.
+        width: of the two hidden layers.
+        temperature: T in scaled units.
+        noise: (d,) scale of sigma per coordinate, in scaled units.
+    """
+
+    d: int
+    p: int
+    form: str
+    width: int
+    temperature: float
+    noise: tuple[float, ...]
+
+
+def initial(key: jax.Array, model: Model) -> dict:
+    """Starting parameters of one member of an ensemble."""
+    d, n, w = model.d, model.d + model.p, model.width
+    one, two, three = jax.random.split(key, 3)
+    triangle = d * (d + 1) // 2
+    if model.form == "linear":
+        return {"A": -0.5 * jnp.eye(d), "c": jnp.zeros(d), "B": jnp.zeros((d, model.p)), "sigma": jnp.zeros(triangle)}
+    params: dict = {"sigma": network(two, (n, w, w, triangle))}
+    if model.form == "network":
+        return {**params, "drift": network(one, (n, w, w, d))}
+    params = {"V": network(one, (n, w, w, 1)), "V_growth": jnp.zeros(()), "M_floor": jnp.full((), -2.0)}
+    params["MW"] = network(two, (n, w, w, d * d + triangle))
+    if model.form == "onsager":
+        params["sigma"] = network(three, (n, w, w, triangle))
+    return params
+
+
+def potential(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
+    """V of one point y (d,)."""
+    return 0.5 * jax.nn.softplus(params["V_growth"]) * y @ y + apply(params["V"], jnp.concatenate([y, q]))[0]
+
+
+def mobility(params: dict, model: Model, y: jax.Array, q: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """M and W (d, d) of one point."""
+    d = model.d
+    out = apply(params["MW"], jnp.concatenate([y, q]))
+    L = jnp.eye(d, dtype=y.dtype) + lower(out[: d * (d + 1) // 2], d)
+    free = out[d * (d + 1) // 2 :].reshape(d, d)
+    M = 0.1 * jax.nn.softplus(params["M_floor"]) * jnp.eye(d, dtype=y.dtype) + L @ L.T
+    if model.form == "fdr":
+        A = jnp.array(model.noise, y.dtype) / (2 * model.temperature) ** 0.5
+        M = A[:, None] * M * A
+    return M, free - free.T
+
+
+def drift(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
+    """Drift (d,) of one point."""
+    if model.form == "linear":
+        return params["A"] @ y + params["c"] + params["B"] @ q
+    if model.form == "network":
+        return apply(params["drift"], jnp.concatenate([y, q]))
+    slope = jax.grad(potential, 2)(params, model, y, q)
+    M, W = mobility(params, model, y, q)
+    b = -(M + W) @ slope
+    return b + model.temperature * divergence(params, model, y, q) if model.form == "fdr" else b
+
+
+def divergence(params: dict, model: Model, y: jax.Array, q: jax.Array, which=slice(None)) -> jax.Array:
+    """sum_j d_j A_ij of A = M + W, or of W alone with `which=slice(1, None)`."""
+    jacobian = jax.jacfwd(lambda x: sum(mobility(params, model, x, q)[which]))(y)
+    return jnp.einsum("ijj->i", jacobian)
+
+
+def flux(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
+    """The part of the drift that moves no probability out of the stationary density: T div W - W grad V (d,)."""
+    W = mobility(params, model, y, q)[1]
+    slope = jax.grad(potential, 2)(params, model, y, q)
+    return -W @ slope + model.temperature * divergence(params, model, y, q, slice(1, None))
+
+
+def sigma(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
+    """Lower triangular sigma (d, d) of one point, sigma sigma^T the diffusion per scaled time."""
+    d = model.d
+    if model.form == "fdr":
+        return (2 * model.temperature) ** 0.5 * cholesky(mobility(params, model, y, q)[0])
+    entries = params["sigma"] if model.form == "linear" else apply(params["sigma"], jnp.concatenate([y, q]))
+    L = lower(entries, d)
+    diagonal = jax.nn.softplus(jnp.diagonal(L) + ONE)  # 1 at zero, positive
+    return jnp.array(model.noise, y.dtype)[:, None] * (L - jnp.diag(jnp.diagonal(L)) + jnp.diag(diagonal))

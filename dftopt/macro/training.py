@@ -1,0 +1,225 @@
+"""Training of an ensemble: minibatches of the likelihood, a held-out part, the best state of each member kept.
+
+Every member has its own start and its own resampled trajectories (a bootstrap), so that their spread holds both what the
+data leaves open and what the optimizer does. All members run in one program; the loop over epochs is compiled in chunks,
+and between chunks there are progress, checkpoints and the check whether to stop. Training runs in single precision, in
+units where everything is of order 1: its rounding is 1e-7 where data tells 1e-3.
+"""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dftopt.macro.likelihood import Batch, loss
+from dftopt.macro.onsager import Model, initial
+
+CHUNK = 10  # epochs between two looks from outside
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a fit is trained.
+
+    Args:
+        members: of the ensemble.
+        epochs: at most.
+        batch: snapshots per step.
+        rate: learning rate at the start, falling to 1 % of it as a cosine.
+        patience: epochs without improvement of the held-out loss of any member, after which training stops.
+        held_out: fraction of the trajectories.
+        seed: of starts, resampling, order and held-out part.
+    """
+
+    members: int = 5
+    epochs: int = 100
+    batch: int = 256
+    rate: float = 5e-3
+    patience: int = 25
+    held_out: float = 0.2
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Outcome of `train`.
+
+    Args:
+        params: of all members, leading axis E: the best state of each.
+        best: (E,) held-out loss per snapshot of these.
+        history: (epochs, 2, E) training and held-out loss.
+        status: "converged", "epochs used up", "diverged" (the best state before that is kept) or "interrupted".
+        seconds: of wall time.
+    """
+
+    params: Any
+    best: np.ndarray
+    history: np.ndarray
+    status: str
+    seconds: float
+
+
+def train(
+    model: Model,
+    rows: Batch,
+    held: Batch,
+    C0,
+    full: bool,
+    counts,
+    how: Training,
+    *,
+    progress=None,
+    checkpoint=None,
+    stop=None,
+) -> Trained:
+    """Maximize the likelihood.
+
+    Args:
+        model: what is trained.
+        rows: training snapshots (S, ...).
+        held: held-out snapshots.
+        C0: see `dftopt.macro.statistics`.
+        full: as there.
+        counts: (E, S) how often a member sees a snapshot.
+        how: settings.
+        progress: `progress(epoch, epochs, held_out_loss)` after each chunk.
+        checkpoint: a path; training goes on from it where it belongs to the same data and settings.
+        stop: `stop() -> bool`, asked after each chunk.
+
+    Returns:
+        Trained.
+    """
+    begun = time.perf_counter()
+    size = min(how.batch, len(rows.y))
+    rows, held, C0, counts = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), (rows, held, C0, counts))
+    keys = jax.random.split(jax.random.key(how.seed), how.members)
+    params = jax.tree.map(lambda x: x.astype(jnp.float32), jax.vmap(initial, (0, None))(keys, model))
+    state = (
+        params,
+        _optimizer(how, len(rows.y) // size).init(params),
+        params,
+        jnp.full(how.members, jnp.inf, jnp.float32),
+        jnp.zeros((), int),
+    )
+    history: list[np.ndarray] = []
+    mark = _mark(model, rows, how)
+    if checkpoint is not None and Path(checkpoint).exists():
+        state, history = _read(checkpoint, mark, state, history)
+    status, last = "epochs used up", time.perf_counter()
+    while len(history) < how.epochs:
+        new, losses = _chunk(model, how, size, full, state, rows, held, C0, counts)
+        losses = np.asarray(losses)
+        if not np.isfinite(losses).all():
+            status, state = "diverged", (*state[:2], *new[2:])  # members keep their best state
+            history += list(losses)
+            break
+        state = new
+        history += list(losses)
+        best = np.array(history)[:, 1]
+        if progress is not None:
+            progress(len(history), how.epochs, float(best[-1].mean()))
+        since = len(history) - 1 - np.max(_last_gain(best))
+        if since >= how.patience:
+            status = "converged"
+            break
+        if stop is not None and stop():
+            status = "interrupted"
+        if checkpoint is not None and (status == "interrupted" or time.perf_counter() - last > 10):
+            _write(checkpoint, mark, state, history)
+            last = time.perf_counter()
+        if status == "interrupted":
+            break
+    if status == "epochs used up" and how.epochs >= how.patience:  # the rate has come to its end
+        past = np.minimum.accumulate(np.array(history)[:, 1], 0)
+        gained = past[-1 - how.patience // 2] - past[-1]
+        if (gained < 1e-3 * (1 + abs(past[-1]))).all():
+            status = "converged"
+    if checkpoint is not None and status != "interrupted":
+        Path(checkpoint).unlink(missing_ok=True)
+    params = jax.tree.map(lambda x: jnp.asarray(x, float), state[2])
+    return Trained(params, np.asarray(state[3]), np.array(history), status, time.perf_counter() - begun)
+
+
+def _optimizer(how: Training, steps: int):
+    schedule = optax.cosine_decay_schedule(how.rate, max(1, how.epochs * steps), 0.01)
+    return optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule, b2=0.99))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _chunk(model, how, size, full, state, rows, held, C0, counts):
+    steps = len(rows.y) // size
+    optimizer = _optimizer(how, steps)
+    each = jax.vmap(loss, (None, None, 0, None, None))
+
+    def mean_loss(params, part, weight):
+        return jnp.sum(weight * each(params, model, part, C0, full)) / jnp.maximum(jnp.sum(weight), 1.0)
+
+    def objective(params, part, weights):
+        values = jax.vmap(mean_loss, (0, None, 0))(params, part, weights)
+        return jnp.sum(values), values
+
+    def step(carry, index):
+        params, opt = carry
+        part = jax.tree.map(lambda x: x[index], rows)
+        gradient, values = jax.grad(objective, has_aux=True)(params, part, counts[:, index])
+        updates, opt = optimizer.update(gradient, opt, params)
+        return (optax.apply_updates(params, updates), opt), values
+
+    def epoch(state, _):
+        params, opt, best, best_loss, count = state
+        key = jax.random.fold_in(jax.random.key(how.seed + 1), count)
+        order = jax.random.permutation(key, len(rows.y))[: steps * size].reshape(steps, size)
+        (params, opt), values = jax.lax.scan(step, (params, opt), order)
+        now = jax.vmap(mean_loss, (0, None, None))(params, held, jnp.ones(len(held.y), jnp.float32))
+        better = now < best_loss  # False for NaN
+        pick = lambda new, old: jnp.where(better.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+        best = jax.tree.map(pick, params, best)
+        return (params, opt, best, jnp.where(better, now, best_loss), count + 1), jnp.stack([values.mean(0), now])
+
+    return jax.lax.scan(epoch, state, None, length=CHUNK)
+
+
+def _last_gain(values):
+    """(E,) the last epoch in which the best held-out loss of a member fell by more than 1e-4."""
+    out = np.zeros(values.shape[1], int)
+    best = values[0].copy()
+    for i, row in enumerate(values):
+        gain = row < best - 1e-4 * (1 + abs(best))
+        out[gain] = i
+        best = np.where(gain, row, best)
+    return out
+
+
+def _mark(model, rows, how) -> str:
+    """Tells whether a checkpoint belongs to this training."""
+    parts = [repr(model).encode(), repr(how).encode(), *(np.asarray(x).tobytes() for x in rows)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def _write(path, mark, state, history):
+    leaves: dict[str, Any] = {f"leaf{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(state))}
+    part = Path(f"{path}.part")
+    with part.open("wb") as file:
+        np.savez(file, mark=mark, history=np.array(history), **leaves)
+    part.replace(path)
+
+
+def _read(path, mark, state, history):
+    """State and history of a checkpoint; those given if it belongs to something else or cannot be read."""
+    leaves, tree = jax.tree.flatten(state)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if str(file["mark"]) != mark:
+                return state, history
+            return jax.tree.unflatten(tree, [jnp.asarray(file[f"leaf{i}"]) for i in range(len(leaves))]), list(
+                file["history"]
+            )
+    except (OSError, ValueError, KeyError):
+        return state, history
