@@ -198,7 +198,7 @@ def test_slope_in_a_fixed_magnetization():
 
 def test_a_broken_symmetry_minimum_is_stable():
     found = dftopt.stability(stretched("PBE"))
-    assert found.stable and found.restart is None
+    assert found.stable and found.curvature > -1e-6
 
 
 def test_starts_keep_the_lowest():
