@@ -41,7 +41,7 @@ _HOMES = {
     "NotConverged": "dftopt.errors",
     "DFTOptWarning": "dftopt.errors",
 }
-__all__ = ["__version__", "macro", *_HOMES]
+__all__ = ["__version__", "alloy", "macro", *_HOMES]
 
 if TYPE_CHECKING:
     from dftopt.bases.planewaves import PlaneWaves
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from dftopt.properties.volumetric_files import write_fermi_surface, write_field
 
 
-_FLOORS = ("macro",)  # subpackages with names of their own
+_FLOORS = ("alloy", "macro")  # subpackages with names of their own
 
 
 def __getattr__(name: str):
