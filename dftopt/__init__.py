@@ -12,11 +12,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "Model": "dftopt.energy.model",
     "PlaneWaves": "dftopt.bases.planewaves",
+    "Gaussians": "dftopt.bases.gaussians",
     "minimize": "dftopt.minimization.ground_state",
     "free_energy": "dftopt.minimization.unconstrained",
     "free_energy_parameters": "dftopt.minimization.unconstrained",
     "Result": "dftopt.minimization.result",
     "stability": "dftopt.minimization.stability",
+    "differentiable": "dftopt.properties.differentiable",
+    "response": "dftopt.properties.linear_response.response",
     "bands": "dftopt.properties.bands",
     "eigenvalues_at": "dftopt.properties.bands",
     "dos": "dftopt.properties.dos",
@@ -30,6 +33,8 @@ _HOMES = {
     "planar_average": "dftopt.properties.planar",
     "work_function": "dftopt.properties.planar",
     "write_field": "dftopt.properties.volumetric_files",
+    "warm_up": "dftopt.minimization.minibatch",
+    "write_molecular_field": "dftopt.properties.molecular_fields",
     "write_fermi_surface": "dftopt.properties.volumetric_files",
     "load": "dftopt.properties.files",
     "DFTOpt": "dftopt.calculator.ase_calculator",
@@ -44,6 +49,7 @@ _HOMES = {
 __all__ = ["__version__", "alloy", "macro", *_HOMES]
 
 if TYPE_CHECKING:
+    from dftopt.bases.gaussians import Gaussians
     from dftopt.bases.planewaves import PlaneWaves
     from dftopt.calculator.ase_calculator import DFTOpt
     from dftopt.calculator.eos import equation_of_state
@@ -52,14 +58,18 @@ if TYPE_CHECKING:
     from dftopt.energy.model import Model
     from dftopt.errors import DFTOptWarning, InputError, NotConverged
     from dftopt.minimization.ground_state import minimize
+    from dftopt.minimization.minibatch import warm_up
     from dftopt.minimization.result import Result
     from dftopt.minimization.stability import stability
     from dftopt.minimization.unconstrained import free_energy, free_energy_parameters
     from dftopt.precision import enable_compilation_cache
     from dftopt.properties.bands import bands, eigenvalues_at
+    from dftopt.properties.differentiable import differentiable
     from dftopt.properties.dos import dos
     from dftopt.properties.fermi_surface import fermi_surface
     from dftopt.properties.files import load
+    from dftopt.properties.linear_response.response import response
+    from dftopt.properties.molecular_fields import write_molecular_field
     from dftopt.properties.pdos import fat_bands, pdos
     from dftopt.properties.planar import planar_average, work_function
     from dftopt.properties.projections import loewdin_charges, projections

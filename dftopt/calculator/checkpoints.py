@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import dftopt
+from dftopt.bases.gaussians import Gaussians
 from dftopt.calculator.setup import Setup
 from dftopt.minimization.loop import Step
 from dftopt.minimization.result import Result, Stats
@@ -104,6 +105,18 @@ def difference(saved: Result, setup: Setup) -> str:
     if ours.nspin == 2 and not np.array_equal(a.moments, b.moments):
         return f"its starting moments are {a.moments.tolist()}, these {b.moments.tolist()}"
     options = setup.minimize_options
+    molecule = isinstance(setup.basis, Gaussians)
+    if molecule != isinstance(saved.basis, Gaussians):
+        return "its basis is of another kind"
+    if molecule:
+        then, now = (
+            {"xc": m.functional.name, "spinpol": m.nspin == 2, "charge": m.charge, "basis": b.name, "grid": b.level}
+            | {"density_fit": b.density_fit, "temperature (Ha)": o["temperature"], "magnetization": o["magnetization"]}
+            for m, b, o in ((theirs, saved.basis, vars(saved.options)), (ours, setup.basis, options))
+        )
+        return next(
+            (f"its {name} is {then[name]}, this one's {now[name]}" for name in now if then[name] != now[name]), ""
+        )
     pairs = {
         "xc": (theirs.functional.name, ours.functional.name),
         "spinpol": (theirs.nspin == 2, ours.nspin == 2),

@@ -8,6 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from dftopt.atoms.kpoints import KPoints
+from dftopt.bases.gaussians import Gaussians
 from dftopt.calculator.extrapolation import LAST, extrapolated
 from dftopt.minimization.result import Result
 from dftopt.units import BOHR_IN_ANGSTROM
@@ -79,6 +80,8 @@ class Memory:
         if interrupted:
             return self.results[0]
         found = [r for r in self.results if r.converged and usable(r, basis) is not None]
+        if isinstance(basis, Gaussians):
+            return found[0] if found else None
         shape = found[0].point["psi"].shape[:3] if found else None
         return extrapolated([r for r in found if r.point["psi"].shape[:3] == shape], basis) if found else None
 

@@ -8,6 +8,7 @@ from typing import TextIO
 import numpy as np
 
 from dftopt import __version__
+from dftopt.bases.gaussians import Gaussians
 from dftopt.calculator.setup import Setup
 from dftopt.energy.notes import notes
 from dftopt.errors import InputError
@@ -82,6 +83,10 @@ class IterationTable:
 
 def header(setup: Setup) -> str:
     """Everything known before the start, the forecast included."""
+    if isinstance(setup.basis, Gaussians):
+        from dftopt.calculator import molecules  # which builds on this module
+
+        return molecules.header(setup)
     parts = [
         [f"dftopt {__version__}"],
         _structure(setup.model),
@@ -208,7 +213,12 @@ def summary(result, forces=None, stress=None) -> str:
         forces: (atoms, 3) hartree / bohr, None where not available.
         stress: (3, 3) hartree / bohr^3, None where not available.
     """
-    parts = [_energies(result.energies), _levels(result), _forces(result, forces), _stress(stress), _numerics(result)]
+    levels = _levels(result)
+    if isinstance(result.basis, Gaussians):
+        from dftopt.calculator import molecules
+
+        levels = molecules.levels(result)
+    parts = [_energies(result.energies), levels, _forces(result, forces), _stress(stress), _numerics(result)]
     return "\n\n".join("\n".join(part) for part in parts if part) + f"\n\n{result.verdict}"
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from dftopt import __version__
+from dftopt.bases.gaussians import Gaussians
 from dftopt.calculator.log import COMPONENTS, TOTALS
 from dftopt.units import HARTREE_IN_EV
 
@@ -24,7 +25,7 @@ def to_dict(result, forces=None, stress=None, input: Mapping[str, Any] | None = 
         input: all that reproduces the run, see `complete_input`.
     """
     energies = {name: float(getattr(result.energies, name)) for name in (*COMPONENTS, *TOTALS)}
-    gap = result.gap
+    gap, molecule = result.gap, isinstance(result.basis, Gaussians)
     return plain(
         {
             "converged": bool(result.converged),
@@ -48,7 +49,7 @@ def to_dict(result, forces=None, stress=None, input: Mapping[str, Any] | None = 
             "force_sum_hartree_per_bohr": None if forces is None else result.force_sum,
             "residual_hartree": result.stats["residual"],
             "diagonality_hartree": result.diagonality,
-            "potentials": {e: p.identity for e, p in result.model.potentials.items()},
+            "potentials": {} if molecule else {e: p.identity for e, p in result.model.potentials.items()},
             "notes": result.notes,
             "stats": dict(result.stats),
             "input": input,

@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 
 import dftopt
+from dftopt.bases.gaussians import Gaussians
 from dftopt.calculator import setup
 from dftopt.calculator.files import replacing
 from dftopt.calculator.report import plain
@@ -62,6 +63,13 @@ def keywords_of(result: Result) -> dict[str, Any]:
         occupations = {"name": o.smearing, "width": o.temperature * HARTREE_IN_EV}
     else:
         occupations = {"name": "fixed"}
+    if isinstance(b, Gaussians):
+        return plain({
+            "mode": "gaussian", "basis": b.name, "grid": b.level, "density_fit": b.density_fit, "xc": m.functional.name,
+            "occupations": occupations, "nbands": o.nbands, "spinpol": m.nspin == 2, "charge": m.charge, "dispersion": m.dispersion,
+            "magnetization": o.magnetization, "minimizer": o.minimizer, "parametrization": o.parametrization,
+            "tol": o.tol * HARTREE_IN_EV, "maxiter": o.maxiter, "seed": o.seed,
+        })  # fmt: skip
     points = b.kpoints
     mesh = {"kpts": {"size": list(points.size), "shift": list(points.shift)}} if points.size else {
         "kpts": points.k.tolist(), "weights": points.weights.tolist()

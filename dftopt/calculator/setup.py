@@ -23,6 +23,9 @@ SPACING = 0.2  # 1/angstrom, with 2 pi in the reciprocal vectors
 WIDTH = 0.1  # eV
 DEFAULTS: dict[str, Any] = {
     "mode": "pw",
+    "basis": None,  # of mode "gaussian": a name, or one per element; None: def2-svp
+    "grid": 3,  # of mode "gaussian": level of the quadrature grid
+    "density_fit": None,  # of mode "gaussian"; None: where exact integrals do not fit into the memory
     "xc": None,  # what the files of the potentials name, else PBE
     "ecut": None,  # eV, or how good: "low", "normal", "high"; None: "normal"
     "kpts": {"spacing": SPACING},
@@ -97,6 +100,10 @@ def build(
         InputError: anything wrong, before anything is allocated.
     """
     check_keys(parameters)
+    if parameters.get("mode") == "gaussian":
+        from dftopt.calculator import molecules  # which builds on this module
+
+        return molecules.build(atoms, parameters)
     p = {**DEFAULTS, **parameters}
     notes: list[str] = []
     _refuse_unavailable(p)
@@ -138,8 +145,10 @@ def build(
 
 
 def _refuse_unavailable(p) -> None:
-    if p["mode"] == "gaussian":
-        raise InputError("mode = 'gaussian' is not available yet: only plane waves, mode = 'pw', on periodic cells.")
+    if p["basis"] is not None:
+        raise InputError(
+            f"basis = {p['basis']!r} is for mode = 'gaussian'; here mode = 'pw', whose basis is given by ecut."
+        )
     if isinstance(p["mode"], dict):
         raise InputError(f"mode = {p['mode']} is GPAW's way; here it is mode = 'pw' and ecut, in eV, beside it.")
     if p["mode"] != "pw":

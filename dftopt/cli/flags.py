@@ -50,6 +50,9 @@ def calculation(command: argparse.ArgumentParser) -> None:
         metavar="ENERGY",
         help="plane-wave cutoff, such as 30Ry, or low, normal (default), high for the potentials",
     )
+    add("--mode", choices=("pw", "gaussian"), help="plane waves (default), or Gaussians for molecules")
+    add("--basis", metavar="NAME", help="Gaussian basis set (default def2-svp)")
+    add("--grid", type=int, metavar="LEVEL", help="quadrature grid of Gaussians, 0 to 9 (default 3)")
     add("--kpts", type=int, nargs=3, metavar="N", help="k mesh, Gamma-centred, such as 4 4 4 (default: by --spacing)")
     add("--shift", type=float, nargs=3, metavar="S", help="shift of the mesh in its steps, such as 0.5 0.5 0.5")
     add("--spacing", type=float, metavar="X", help="largest distance of k points, 1/angstrom with 2 pi (default 0.2)")

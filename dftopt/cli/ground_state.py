@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dftopt
-from dftopt.calculator import checkpoints, plots, plots_projected, report
+from dftopt.bases.gaussians import Gaussians
+from dftopt.calculator import checkpoints, orbital_picture, plots, plots_projected, report
 from dftopt.calculator import log as logs
 from dftopt.calculator.setup import Setup
 from dftopt.cli import output
@@ -35,6 +36,8 @@ def main(options, bands: dict | None = None) -> int:
     given = read_input(options.file, options)
     wanted = None if given.bands is None and bands is None else {**(given.bands or {}), **(bands or {})}
     setup = given.build()
+    if wanted is not None and isinstance(setup.basis, Gaussians):
+        raise InputError("bands are of crystals: leave them out with mode = 'gaussian'.")
     if wanted is not None:  # the path is followed before anything starts
         path_of(setup.model.atoms, wanted.get("path"), wanted.get("npoints", NPOINTS))
     if options.dry_run:
@@ -131,7 +134,8 @@ def _run(given: Input, setup: Setup, start, wanted, where: output.Output, log: l
         log(f"warning: {warning.message}")
     log()
     forces = result.forces() if result.converged else None
-    stress = result.stress() if result.converged else None
+    molecule = isinstance(setup.basis, Gaussians)
+    stress = result.stress() if result.converged and not molecule else None
     stopped = signals.received
     lost: list[str] = []
     files = _attempt(lost, lambda: _written(result, forces, stress, given, setup, wanted, where))
@@ -168,9 +172,11 @@ def _written(result, forces, stress, given: Input, setup: Setup, wanted, where: 
     report.write_json(where.json, report.to_dict(result, forces, stress, complete))
     title = given.atoms.get_chemical_formula(empirical=True)
     picture = where.file("convergence.png")
-    return [where.file("result.h5"), where.json] + plots.convergence(
-        picture, result.history, result.errors, len(given.atoms), title
-    )
+    files = [where.file("result.h5"), where.json]
+    files += plots.convergence(picture, result.history, result.errors, len(given.atoms), title)
+    if isinstance(result.basis, Gaussians):
+        files += orbital_picture.draw(where.file("orbitals.png"), result, title)
+    return files
 
 
 def draw_bands(result, bands: dict, dos: dict, path: Path) -> list[Path]:

@@ -20,6 +20,7 @@ TABLES = ("structure", "bands", "dos")
 BANDS_KEYS = ("path", "npoints", "nbands", "fat")
 DOS_KEYS = ("width", "kpts", "nbands", "projected", "method")
 FLAGS = (
+    "mode", "basis", "grid",
     "xc", "ecut", "nbands", "spinpol", "magnetization", "starts", "charge", "coulomb", "dipole_correction", "dispersion", "symmetry",
     "minimizer", "tol", "maxiter", "seed", "force",
 )  # fmt: skip

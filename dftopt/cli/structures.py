@@ -105,12 +105,12 @@ def from_table(table: Mapping[str, Any], folder: Path) -> tuple[Atoms, list[str]
 
 
 def _explicit(symbols, rest) -> Atoms:
-    if "cell" not in rest:
+    if "cell" not in rest and "positions" not in rest:
         raise InputError("[structure] with symbols needs a cell: three rows of three numbers, in angstrom.")
     if ("positions" in rest) == ("scaled_positions" in rest):
         raise InputError("[structure] with symbols needs either positions (angstrom) or scaled_positions.")
     try:
-        return Atoms(symbols, pbc=True, **{k: np.asarray(v, float) for k, v in rest.items()})
+        return Atoms(symbols, pbc="cell" in rest, **{k: np.asarray(v, float) for k, v in rest.items()})
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"[structure]: symbols, cell and positions do not make a structure: {_reason(error)}."

@@ -54,8 +54,8 @@ class Molecule:
     functional: Functional = field(metadata={"static": True})
 
 
-def prepare(model, basis, magnetization: float | None = None) -> Molecule:
-    """Integrals and values on the grid, from PySCF; the costly part of the start."""
+def prepare(model, basis, magnetization: float | None = None, on_grid: bool = True) -> Molecule:
+    """Integrals, and values on the grid unless told otherwise, from PySCF; the costly part of the start."""
     mol, functional = basis.mol, model.functional
     one = integrals.one_electron(mol)
     if basis.density_fit:
@@ -70,7 +70,7 @@ def prepare(model, basis, magnetization: float | None = None) -> Molecule:
     return Molecule(
         kinetic=jnp.asarray(one.kinetic), attraction=jnp.asarray(one.attraction), ecp=jnp.asarray(one.ecp),
         repulsion=Repulsion(*(None if x is None else jnp.asarray(x) for x in two)),
-        blocks=quadrature.blocks(mol, basis.points, 0 if functional.kind in ("none", "lda") else 1),
+        blocks=quadrature.blocks(mol, basis.points, 0 if functional.kind in ("none", "lda") else 1) if on_grid else (),
         nuclear=jnp.asarray(nuclear),
         dispersion=jnp.zeros(()) if d3 is None else dispersion(jnp.asarray(mol.atom_coords()), jnp.eye(3), d3),
         degeneracy=jnp.asarray(2.0 if model.nspin == 1 else 1.0), weights=jnp.ones(1), filling=jnp.asarray(filling),

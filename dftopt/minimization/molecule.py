@@ -18,12 +18,13 @@ from dftopt.minimization.clock import Clock, make_room
 from dftopt.minimization.lbfgs import LBFGS
 from dftopt.minimization.loop import INTERRUPTED, Step
 from dftopt.minimization.molecular_options import check
-from dftopt.minimization.molecular_problem import Frame, MolecularProblem, in_basis
+from dftopt.minimization.molecular_problem import Frame, MolecularProblem
 from dftopt.minimization.molecular_result import MolecularResult
 from dftopt.minimization.moments import aufbau, edges
 from dftopt.minimization.options import Options
 from dftopt.minimization.result import Stats
 from dftopt.minimization.smearing import SMEARINGS
+from dftopt.minimization.warm_up import WarmUp
 from dftopt.precision import one_blas_thread
 
 CHUNK = 12  # evaluations per compiled call; between calls the frame is renewed
@@ -52,10 +53,10 @@ def minimize(model, basis, *, tell, start: Any = "atomic", inputs=None, **option
     if inputs is not None:
         raise InputError("inputs= is for plane waves: give a model of the changed atoms instead.")
     o = check(model, basis, **options)
-    if not isinstance(start, MolecularResult) and start != "atomic":
-        raise InputError(f"start = {start!r} must be 'atomic' or an earlier result of a molecule.")
+    if not isinstance(start, (MolecularResult, WarmUp)) and start != "atomic":
+        raise InputError(f"start = {start!r} must be 'atomic', an earlier result of a molecule, or a `WarmUp`.")
     molecule = energy.prepare(model, basis, o.magnetization)
-    guess = _guess(model, basis, molecule, start)
+    guess = _guess(model, basis, o, start)
     frame, nb = _first_frame(guess, basis, molecule), 0
     if isinstance(start, MolecularResult) and o.temperature == 0 and o.magnetization is None:
         o = replace(o, filled=start.options.filled)
@@ -98,7 +99,7 @@ class _Guess:
         return self.psi.shape[2]
 
 
-def _guess(model, basis, molecule, start) -> _Guess:
+def _guess(model, basis, o: Options, start) -> _Guess:
     """Natural orbitals of superposed atoms, or the orbitals of an earlier result, orthonormal here."""
     s = basis.overlap
     if isinstance(start, MolecularResult):
@@ -111,31 +112,41 @@ def _guess(model, basis, molecule, start) -> _Guess:
         c = np.asarray(start.psi)[:, 0, :n]
         c = np.stack([np.linalg.solve(np.linalg.cholesky(p @ s @ p.T), p) for p in c])
         return _Guess(jnp.asarray(c)[:, None], jnp.asarray(start.occupations[:, :, :n]))
-    d = init_guess_by_minao(basis.mol)
-    squares, u = np.linalg.eigh(s)
-    root = (u * np.sqrt(squares)) @ u.T
-    parts = []
-    moments = np.asarray(model.atoms.get_initial_magnetic_moments(), float)
-    for sign in (1.0, -1.0)[: model.nspin]:
-        share = np.ones(basis.nao)
-        if model.nspin == 2 and np.any(moments):
-            valence = np.maximum(np.array([min(c, 8) for c in basis.mol.atom_charges()]), 1)
-            share = np.clip(1 + sign * np.clip(moments / valence, -1, 1)[basis.atom_of], 0.0, 2.0)
-        scaled = np.sqrt(share)[:, None] * d * np.sqrt(share)[None, :]
-        n, v = np.linalg.eigh(root @ scaled @ root)
-        parts.append((n[::-1] / 2, np.linalg.solve(root, v[:, ::-1]).T))
+    if isinstance(start, WarmUp):
+        f = np.zeros(start.coefficients.shape[:3])
+        for spin, n in enumerate(o.filled):
+            f[spin, :, :n] = 1.0
+        return _Guess(jnp.asarray(start.coefficients), jnp.asarray(f))
+    parts = natural_orbitals(model, basis)
     keep = int(max(np.sum(n > 1e-6) for n, _ in parts))
     electrons = sum(float(n[:keep].sum()) for n, _ in parts) * 2 / model.nspin
-    psi = np.stack([c[:keep] for _, c in parts])[:, None]
-    return _Guess(
-        jnp.asarray(psi), jnp.asarray(np.stack([n[:keep] for n, _ in parts])[:, None] * (basis.n_electrons / electrons))
-    )
+    f = np.stack([n[:keep] for n, _ in parts])[:, None] * (basis.n_electrons / electrons)
+    return _Guess(jnp.asarray(np.stack([c[:keep] for _, c in parts])[:, None]), jnp.asarray(f))
+
+
+def natural_orbitals(model, basis) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Occupations in [0, 1] and orbitals (nao, nao; rows) of superposed atoms for each spin, most occupied first.
+
+    The density is that of a minimal basis of atomic orbitals with the occupations of atoms, projected onto the basis;
+    starting moments shift it between the spins.
+    """
+    d, squares_of = init_guess_by_minao(basis.mol), np.linalg.eigh(basis.overlap)
+    root = (squares_of[1] * np.sqrt(squares_of[0])) @ squares_of[1].T
+    moments = np.asarray(model.atoms.get_initial_magnetic_moments(), float)
+    valence = np.clip(basis.mol.atom_charges(), 1, 8)
+    parts = []
+    for sign in (1.0, -1.0)[: model.nspin]:
+        shift = np.clip(moments / valence, -1, 1) if model.nspin == 2 else np.zeros(len(moments))
+        share = np.sqrt(1 + sign * shift)[basis.atom_of]
+        n, v = np.linalg.eigh(root @ (share[:, None] * d * share) @ root)
+        parts.append((n[::-1] / 2, np.linalg.solve(root, v[:, ::-1]).T))
+    return parts
 
 
 def _padded(psi, f, n: int):
     """With zero orbitals up to n: one compiled program makes all Hamiltonians."""
     more = max(0, n - psi.shape[2])
-    return jnp.pad(psi, ((0, 0), (0, 0), (0, more), (0, 0))), jnp.pad(f, ((0, 0), (0, 0), (0, more)))
+    return np.pad(psi, ((0, 0), (0, 0), (0, more), (0, 0))), np.pad(np.asarray(f), ((0, 0), (0, 0), (0, more)))
 
 
 def _eigen(h, overlap) -> Frame:
@@ -169,9 +180,10 @@ def _occupations(o: Options, levels, molecule):
 def _lowest(model, basis, o: Options, frame: Frame, molecule, nb: int):
     """The lowest orbitals of a frame, occupied by their levels."""
     n = frame.levels.shape[1]
-    psi = jnp.broadcast_to(jnp.eye(nb, n), (model.nspin, 1, nb, n))
+    psi = np.broadcast_to(np.eye(nb, n), (model.nspin, 1, nb, n))
     if o.temperature == 0:
-        return {"psi": psi * o.problem.fixed_occupations((model.nspin, 1, nb))[..., None], "occ": ()}
+        present = np.arange(nb) < np.array(o.filled)[:, None]
+        return {"psi": psi * present[:, None, :, None], "occ": ()}
     e = frame.levels[:, None, :nb]
     f, _, _ = _occupations(o, frame.levels[:, :nb], molecule)
     if o.parametrization == "row-norm":
@@ -219,23 +231,26 @@ def _descend(o: Options, x, molecule, frame: Frame, natoms: int, padding: int, t
 
 
 def _present(state, frame: Frame, padding: int):
-    psi = in_basis(state.x["psi"], frame)
-    return _padded(psi, state.at.info["f"], padding)
+    return _padded(_in_basis(state.x["psi"], frame), state.at.info["f"], padding)
 
 
 def _renewed(state, frame: Frame, molecule, padding: int):
     """The same state in the eigenvectors of its Hamiltonian."""
     h = energy.hamiltonian(*_present(state, frame, padding), molecule)
-    inside = np.einsum("sni,sij,smj->snm", frame.orbitals, h, frame.orbitals, optimize=True)
-    levels, u = np.linalg.eigh(inside)
-    turn = jnp.asarray(u)
-    new = Frame(jnp.einsum("snm,sni->smi", turn, frame.orbitals), jnp.asarray(levels))
+    old = np.asarray(frame.orbitals)
+    levels, turn = np.linalg.eigh(old @ np.asarray(h) @ old.swapaxes(1, 2))
+    new = Frame(jnp.asarray(turn.swapaxes(1, 2) @ old), jnp.asarray(levels))
 
     def turned(path, leaf):
-        last = {getattr(p, "key", None) for p in path} & {"psi", "perp"}
-        return jnp.einsum("...skbn,snm->...skbm", leaf, turn) if last else leaf
+        coefficients = {getattr(p, "key", None) for p in path} & {"psi", "perp"}
+        return jnp.asarray(np.asarray(leaf) @ turn[:, None]) if coefficients else leaf  # (..., s, 1, b, n)
 
     return jax.tree_util.tree_map_with_path(turned, state), new
+
+
+def _in_basis(psi, frame: Frame) -> np.ndarray:
+    """Coefficients of the Gaussians, on the host: nothing to compile."""
+    return np.asarray(psi) @ np.asarray(frame.orbitals)[:, None]
 
 
 # ---------------------------------------------------------------------------------------------------- after
@@ -274,10 +289,9 @@ def _settle(run: _Run, o: Options, molecule, basis, padding: int) -> _Final:
     excess = w * float(np.sum(own * f_run) - np.sum(levels[:, None] * occupations)) + change
     error = float(run.state.error)
     excited = o.problem.is_minimum and excess > max(1e-7, 30 * error)
-    hc = np.einsum("skbi,sij->skbj", in_basis(run.state.x["psi"], run.frame), h)
-    inside = np.einsum("skbi,sni->skbn", hc, run.frame.orbitals)
-    psi = np.asarray(run.state.x["psi"])
-    r = (inside - np.einsum("skij,skjn->skin", h_run, psi)) * (f_run > 1e-6)[..., None]
+    psi, frame_run = np.asarray(run.state.x["psi"]), np.asarray(run.frame.orbitals)[:, None]
+    hpsi = _in_basis(psi, run.frame) @ np.asarray(h)[:, None] @ frame_run.swapaxes(-1, -2)
+    r = (hpsi - h_run @ psi) * (f_run > 1e-6)[..., None]
     return _Final(frame, occupations, fermi, bool(excited), float(np.sqrt(np.sum(r**2, -1)).max()))
 
 
@@ -328,7 +342,7 @@ def _assemble(model, basis, o: Options, run: _Run, final: _Final, clock: Clock) 
         model=model, basis=basis, options=o, energies=jax.tree.map(float, info["energies"]), converged=converged, verdict=verdict,
         stats=stats, eigenvalues=np.asarray(final.frame.levels)[:, None], occupations=final.occupations, fermi_levels=final.fermi,
         history=values, errors=errors, psi=final.frame.orbitals[:, None], potential=None,
-        point={"psi": in_basis(run.state.x["psi"], run.frame), "occ": run.state.x["occ"]},
+        point={"psi": _in_basis(run.state.x["psi"], run.frame), "occ": run.state.x["occ"]},
         charge_integral=float(electrons[:-1].sum()), absolute_magnetization=float(electrons[-1]),
         diagonality=float(np.abs((f[..., :, None] - f[..., None, :]) * h).max()),
     )  # fmt: skip

@@ -17,11 +17,13 @@ import numpy as np
 
 from dftopt.atoms.atomic_orbitals import LETTERS, AtomicOrbital, atomic_orbitals
 from dftopt.atoms.kpoints import KPoints
+from dftopt.bases.gaussians import Gaussians
 from dftopt.energy.nonlocal_ import solid_harmonics
 from dftopt.energy.prepared import fractional_kG, sphere_mask, strained_cell
 from dftopt.errors import InputError
 from dftopt.precision import one_blas_thread
 from dftopt.properties.bands import States
+from dftopt.properties.molecular import shares
 
 DIRECTIONS = (
     ("",),
@@ -212,6 +214,8 @@ def loewdin_charges(result, orbitals: Mapping[str, Sequence[AtomicOrbital]] | No
         NotConverged: the result did not converge.
         InputError: see `projections`.
     """
+    if isinstance(result.basis, Gaussians):
+        return _of_functions(result)
     p = projections(result, orbitals)
     assert p.occupations is not None
     natoms = len(result.model.structure)
@@ -221,6 +225,20 @@ def loewdin_charges(result, orbitals: Mapping[str, Sequence[AtomicOrbital]] | No
         populations[:, o.atom, o.l] += per_orbital[:, i]
     valence = np.array([float(result.model.potentials[s].charge) for s in result.model.structure.symbols])
     return LoewdinCharges(populations, valence, float(1 - populations.sum() / result.model.n_electrons))
+
+
+def _of_functions(result) -> LoewdinCharges:
+    """The same of a molecule, by the basis functions (beyond f counted as f)."""
+    share = shares(result, "loewdin")
+    if len(share) == 1:
+        share = np.concatenate([share, share]) / 2
+    mol = result.basis.mol
+    l = np.concatenate(
+        [[mol.bas_angular(b)] * (mol.bas_nctr(b) * (2 * mol.bas_angular(b) + 1)) for b in range(mol.nbas)]
+    )
+    populations = np.zeros((2, mol.natm, 4))
+    np.add.at(populations, (slice(None), result.basis.atom_of, np.minimum(l.astype(int), 3)), share)
+    return LoewdinCharges(populations, np.asarray(mol.atom_charges(), float), 0.0)
 
 
 # ---------------------------------------------------------------------------------------------------- amplitudes
