@@ -30,7 +30,8 @@ def draw(path, axes: list[Axis], quantity: str, title: str = "") -> list[Path]:
         panels[0][0].set_ylabel(f"Error of {IN_WORDS[quantity][0].lower()}{IN_WORDS[quantity][1:]}")
         if title:
             panels[0][0].set_title(title, loc="left")
-        figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        handles = panels[0][0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside upper center", ncols=2 * len(axes))  # four do not fit above one panel
         written = style.save(figure, path)
     for axis in axes:
         total = np.array([p.total for p in axis.points])
