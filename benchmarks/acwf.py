@@ -46,8 +46,8 @@ SETS = {
     "pseudodojo": {
         "Al": ("fcc", "Al.psp8", 20, 10, 0.005),
         "Si": ("diamond", "Si.psp8", 20, 6, 0.0),
-        "Ca": ("fcc", "Ca.psp8", 28, 6, 0.01),
-        "Zn": ("fcc", "Zn-sp.psp8", 40, 7, 0.01),
+        "Ca": ("fcc", "Ca.psp8", 28, 10, 0.005),
+        "Zn": ("fcc", "Zn-sp.psp8", 40, 10, 0.005),
     },
 }
 
