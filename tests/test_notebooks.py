@@ -1,21 +1,51 @@
-"""Every notebook runs from top to bottom."""
+"""Every notebook runs from top to bottom, with small settings, and shows what it says."""
 
 import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+FOLDER = Path(__file__).parents[1] / "notebooks"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_notebook_runs(path):
+def run(name: str, monkeypatch) -> dict:
+    """The names of a notebook after its last cell."""
+    monkeypatch.setenv("DFTOPT_SMALL", "1")
     names: dict = {}
-    for cell in json.loads(path.read_text())["cells"]:
+    for cell in json.loads((FOLDER / f"{name}.ipynb").read_text())["cells"]:
         if cell["cell_type"] == "code":
-            exec(compile("".join(cell["source"]), f"{path.name}, {cell['id']}", "exec"), names)
+            exec(compile("".join(cell["source"]), f"{name}, {cell['id']}", "exec"), names)
     plt.close("all")
-    assert names["spread"] < 1e-8
-    assert max(r.diagonality for r in names["runs"].values()) < 1e-5
-    assert names["sizes"][-1] < 1e-3 * names["sizes"][0]
+    return names
+
+
+def test_self_diagonalization(monkeypatch):
+    names = run("self_diagonalization", monkeypatch)
+    assert names["spread"] < 1e-9
+    assert all(r.converged and r.diagonality < 1e-4 for r in names["runs"].values())
+    assert names["sizes"]["aluminium"][-1] < 1e-2 * names["sizes"]["aluminium"][0]
+    assert max(names["errors"].values()) < 1e-4  # eV, against exact diagonalization
+
+
+def test_first_calculation(monkeypatch):
+    names = run("first_calculation", monkeypatch)
+    assert 5.2 < names["a0"] < 5.5
+    assert names["steps"][-1][1] < 0.01 < names["steps"][0][1]
+    assert names["bond"] == pytest.approx(names["a0"] * 3**0.5 / 4, abs=2e-3)
+
+
+def test_convergence(monkeypatch):
+    names = run("convergence", monkeypatch)
+    assert np.all(names["differences"][1:] < 0.2 * names["totals"][1:])
+    assert np.all(np.array(names["of_energy"]) < 3 * np.array(names["tolerances"]))  # tol bounds the predicted error
+    assert np.all(np.array(names["of_forces"]) < 3 * np.sqrt(names["tolerances"]))
+
+
+OWN = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+
+
+@pytest.mark.parametrize("name", sorted({p.stem for p in FOLDER.glob("*.ipynb")} - OWN))
+def test_others_run(name, monkeypatch):
+    run(name, monkeypatch)
