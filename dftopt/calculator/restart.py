@@ -15,6 +15,7 @@ from dftopt.calculator import setup
 from dftopt.calculator.files import replacing
 from dftopt.calculator.report import plain
 from dftopt.minimization.result import Result
+from dftopt.properties.files import seal
 from dftopt.units import HARTREE_IN_EV
 
 GROUP = "calculator"
@@ -38,6 +39,8 @@ def write(path, result: Result, keywords: Mapping[str, Any], results: Mapping[st
             for name in STORED:
                 if name in results:
                     group[name] = results[name]
+            if "sha256" in f.attrs:
+                seal(f)
 
 
 def read(path) -> tuple[Result, dict[str, Any], dict[str, np.ndarray]]:

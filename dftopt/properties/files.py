@@ -42,13 +42,18 @@ def save(result: Result, path) -> None:
     try:
         with h5py.File(part, "w") as f:
             _write(f, result)
-            f.attrs["sha256"] = _checksum(f)
+            seal(f)
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise InputError(
             f"The result cannot be written to {path}: {error}. An older file there is untouched."
         ) from error
+
+
+def seal(f: h5py.File) -> None:
+    """Keep the checksum of what an open file holds now; to be called again by who adds to it."""
+    f.attrs["sha256"] = _checksum(f)
 
 
 def _checksum(f: h5py.File) -> str:
