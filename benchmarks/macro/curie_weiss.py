@@ -38,22 +38,26 @@ def main():
     parser.add_argument("--form", default="onsager")
     parser.add_argument("--estimators", nargs="+", default=["rates", "steps"])
     parser.add_argument("--patches", nargs="+", type=int, default=[8, 16, 32, 64])
+    parser.add_argument("--cases", nargs="+", default=["0.9:0", "1.2:0.1", "1.2:0"], metavar="BETA:FIELD")
+    parser.add_argument("--trajectories", type=int, default=None)
+    parser.add_argument("--replicas", type=int, default=64, help="of each patch, for the estimator of steps")
     options = parser.parse_args()
     dftopt.enable_compilation_cache()
     trajectories, seeds = (40, 1) if options.quick else (100, 3)
+    trajectories = options.trajectories or trajectories
     times = np.arange(0, 30.5, 0.5)
     print(
         f"Curie-Weiss, 4096 spins, form {options.form}, {trajectories} trajectories of 30 sweeps, one patch tiling each"
     )
     print(" beta field estimator patch seed  drift rms  (spread)  D      std/exact  transient  cpu s: sample  fit")
-    for beta, field in ((0.9, 0.0), (1.2, 0.1), (1.2, 0.0)):
+    for beta, field in (map(float, case.split(":")) for case in options.cases):
         sim = macro.CurieWeiss(4096, beta, field)
         true = None
         for estimator in options.estimators:
             for patch in options.patches:
                 for seed in range(seeds):
                     cpu = [time.process_time()]
-                    replicas = 2 if estimator == "rates" else 16  # noise of steps needs numbers, and patches are cheap
+                    replicas = 2 if estimator == "rates" else options.replicas  # patches are cheap
                     data = macro.sample(
                         sim, trajectories, patch, seed, estimator=estimator, check=False, replicas=replicas
                     )

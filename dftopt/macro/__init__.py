@@ -6,6 +6,7 @@ Names are imported when first used.
 from importlib import import_module
 
 _HOMES = {
+    "AlloyOrdering": "dftopt.macro.alloy_ordering",
     "CurieWeiss": "dftopt.macro.curie_weiss",
     "Ising": "dftopt.macro.ising",
     "Polymer": "dftopt.macro.polymer",

@@ -108,44 +108,52 @@ def _features(function, states):
 
 @dataclass(frozen=True)
 class _Rows:
-    """Components of snapshots and of evolved patches; see `_components`."""
+    """Features, or their components, of snapshots and of evolved patches.
 
-    x0: np.ndarray  # (S, K, P)
-    which: np.ndarray  # (m,) the patch of the snapshot that evolved
-    x1: np.ndarray  # (m, R, P)
-    mean: np.ndarray
-    components: np.ndarray
-    explained: float
+    Args:
+        x0: (S, K, F) of the K patches of each snapshot.
+        which: (m,) the patch of the snapshot that evolved.
+        x1: (m, R, F) after.
+    """
+
+    x0: np.ndarray
+    which: np.ndarray
+    x1: np.ndarray
 
 
-def _components(data: Increments) -> _Rows:
-    """Principal components of the patches of each snapshot, before and after."""
+def _features_of_rows(data: Increments) -> _Rows:
     if data.snapshots is None:
         raise InputError("A closure needs microscopic states: macro.sample(..., snapshots=True) keeps them.")
     if data.block is None:
         before = features_of(data.snapshots, data.features, 1)[:, None]
-        after = features_of(data.evolved, data.features, 2)
-        which = np.zeros(len(data), int)
-    else:
-        _, first = np.unique(data.snapshot, return_index=True)
-        if data.corner is None or len(first) < len(data.states):
-            raise InputError("A closure needs rows from every snapshot: learn it before rows are picked.")
-        corner = data.corner[first]  # the tiles of a snapshot share the shift of its first row
-        before = features_of(data.tiles(rolled(data.snapshots, corner)), data.features, 2)
-        inner = data.evolved[(slice(None), slice(None), *(slice(b) for b in data.block))]
-        after = features_of(inner, data.features, 2)
-        sites, block = np.array(data.sites), np.array(data.block)
-        offset = (data.corner - corner[data.snapshot]) % sites
-        if (offset % block).any():
-            raise InputError("The patches of a snapshot do not tile it: leave patches= of macro.sample at its default.")
-        which = np.ravel_multi_index(tuple((offset // block).T), tuple(sites // block))
-    flat = before.reshape(-1, before.shape[-1])
+        return _Rows(before, np.zeros(len(data), int), features_of(data.evolved, data.features, 2))
+    _, first = np.unique(data.snapshot, return_index=True)
+    if data.corner is None or len(first) < len(data.states):
+        raise InputError("A closure needs rows from every snapshot: learn it before rows are picked.")
+    corner = data.corner[first]  # the tiles of a snapshot share the shift of its first row
+    sites, block = np.array(data.sites), np.array(data.block)
+    offset = (data.corner - corner[data.snapshot]) % sites
+    if (offset % block).any():
+        raise InputError("The patches of a snapshot do not tile it: leave patches= of macro.sample at its default.")
+    before = features_of(data.tiles(rolled(data.snapshots, corner)), data.features, 2)
+    inner = data.evolved[(slice(None), slice(None), *(slice(b) for b in data.block))]
+    which = np.ravel_multi_index(tuple((offset // block).T), tuple(sites // block))
+    return _Rows(before, which, features_of(inner, data.features, 2))
+
+
+def _components(data: Increments) -> tuple[_Rows, np.ndarray, np.ndarray, float]:
+    """Principal components of the rows; mean (F,), components (P, F) and the variance they explain."""
+    rows = _features_of_rows(data)
+    flat = rows.x0.reshape(-1, rows.x0.shape[-1])
     mean = flat.mean(0)
     values, vectors = np.linalg.eigh(np.cov(flat.T).reshape(len(mean), len(mean)))
     order = [i for i in np.argsort(values)[::-1][:COMPONENTS] if values[i] > 1e-10 * values.max()]
     components = vectors[:, order].T / np.sqrt(values[order])[:, None]
-    project = lambda f: (f - mean) @ components.T
-    return _Rows(project(before), which, project(after), mean, components, float(values[order].sum() / values.sum()))
+    return _project(rows, mean, components), mean, components, float(values[order].sum() / values.sum())
+
+
+def _project(rows: _Rows, mean, components) -> _Rows:
+    return _Rows((rows.x0 - mean) @ components.T, rows.which, (rows.x1 - mean) @ components.T)
 
 
 def learn(data: Increments, k: int, seed: int = 0) -> tuple[Closure | None, Increments]:
@@ -165,12 +173,25 @@ def learn(data: Increments, k: int, seed: int = 0) -> tuple[Closure | None, Incr
     checks.whole("closure", k, low=0, remedy="It is the number of learned coordinates.")
     if k == 0:
         return None, data
-    closure, rows = _train(data, k, seed)
-    assert closure is not None
+    closure, _ = _train(data, k, seed)
+    return closure, in_coordinates(closure, data)
+
+
+def in_coordinates(closure: Closure, data: Increments) -> Increments:
+    """Data with the learned coordinates next to the observables; the estimates b_hat and D_hat are those of steps.
+
+    Raises:
+        InputError: no microscopic states, or patches that do not tile.
+    """
+    rows = _project(_features_of_rows(data), closure.mean, closure.components)
+    k = len(closure.factor)
     finish = lambda e: np.linalg.solve(closure.factor, e[..., None])[..., 0]
-    encode = lambda x: np.asarray(_encode_all(closure.layers, jnp.asarray(x.reshape(-1, x.shape[-1])), k)).reshape(
-        *x.shape[:-1], k
-    )
+
+    def encode(x):
+        return np.asarray(_encode_all(closure.layers, jnp.asarray(x.reshape(-1, x.shape[-1])), k)).reshape(
+            *x.shape[:-1], k
+        )
+
     e0, e1 = encode(rows.x0), encode(rows.x1)
     tiles = rows.x0.shape[1]
     psi = polynomials(closure.of_z, data.states)
@@ -187,7 +208,7 @@ def learn(data: Increments, k: int, seed: int = 0) -> tuple[Closure | None, Incr
     b_hat = (z1.mean(1) - states[data.snapshot]) / data.dt[:, None]
     names = (*(data.names or tuple(f"z{i}" for i in range(data.dimension))), *(f"closure {i + 1}" for i in range(k)))
     more = replace(data, states=states, z1=z1, b_hat=b_hat, D_hat=D_hat, estimator="steps", names=names)
-    return closure, replace(more, snapshots=None, evolved=None, features=None)
+    return replace(more, snapshots=None, evolved=None, features=None)
 
 
 def choose_closure(data: Increments, largest: int = 3, seed: int = 0) -> tuple[int, list[tuple[int, float, float]]]:
@@ -199,22 +220,18 @@ def choose_closure(data: Increments, largest: int = 3, seed: int = 0) -> tuple[i
         seed: whole number.
 
     Returns:
-        The smallest number whose held-out likelihood is within its standard error of the best, and for each number the
-        log-likelihood per row and the standard error of its difference from none.
+        The smallest number whose held-out likelihood is as good as the best within the standard error of their difference, and
+        for each number the log-likelihood per row and the standard error of its difference from that of none.
     """
-    found = [(k, *_score(data, k, seed)) for k in range(largest + 1)]
-    best = max(found, key=lambda x: x[1])
-    chosen = next(k for k, value, _ in found if value >= best[1] - best[2])
-    return chosen, found
+    scores = [_train(data, k, seed)[1] for k in range(largest + 1)]
+    best = max(scores, key=np.mean)
+    error = lambda x: float(np.std(x) / max(len(x) - 1, 1) ** 0.5)
+    chosen = next(k for k, x in enumerate(scores) if np.mean(best - x) <= error(best - x))
+    return chosen, [(k, float(np.mean(x)), error(x - scores[0])) for k, x in enumerate(scores)]
 
 
-def _score(data, k, seed):
-    closure, _ = _train(data, k, seed)
-    return closure.log_likelihood, closure.error
-
-
-def _train(data: Increments, k: int, seed: int):
-    rows = _components(data)
+def _train(data: Increments, k: int, seed: int) -> tuple[Closure, np.ndarray]:
+    rows, mean, components, explained = _components(data)
     P, d = rows.x0.shape[-1], data.dimension
     if k > P:
         raise InputError(f"closure = {k}: the microscopic states have {P} principal components.")
@@ -228,12 +245,12 @@ def _train(data: Increments, k: int, seed: int):
             :, None, None
         ]
         noise[d:] = (change / root[:, None, None]).std((0, 1)) / rows.x0.mean(1)[:, :k].std(0)
-    model = Model(d + k, 0, "network", WIDTH, 1.0, tuple(float(x) for x in noise))
+    model = Model(d + k, 0, "network", WIDTH)
     one, two, three = jax.random.split(jax.random.key(seed), 3)
     params = {
         "encoder": network(one, (P, WIDTH, WIDTH, max(k, 1)), last=0.01),
         "decoder": network(two, (d + k, WIDTH, WIDTH, P)),
-        "equation": initial(three, model),
+        "equation": initial(three, model, noise, 1.0),
     }
     params = jax.tree.map(lambda x: x.astype(jnp.float32), params)
     rng = np.random.default_rng([seed, 7])
@@ -272,11 +289,13 @@ def _train(data: Increments, k: int, seed: int):
     ]
     layers = jax.tree.map(lambda x: jnp.asarray(x, float), params["encoder"])
     variance = rows.x0.mean(1).var(0).sum()
-    closure = Closure(
-        rows.mean, rows.components, layers, of_z, slope, factor, rows.explained, float(1 - lost.mean() / variance),
-        float(likelihood.mean()), float(np.std(by_group) / max(len(by_group) - 1, 1) ** 0.5), data.block,
+    return (
+        Closure(
+            mean, components, layers, of_z, slope, factor, explained, float(1 - lost.mean() / variance),
+            float(np.mean(by_group)), float(np.std(by_group) / max(len(by_group) - 1, 1) ** 0.5), data.block,
+        ),
+        np.array(by_group),
     )  # fmt: skip
-    return closure, rows
 
 
 def _encode(layers, x, k):

@@ -69,6 +69,21 @@ class Fit:
         """Of the ensemble."""
         return len(self.held_out)
 
+    @property
+    def identifiable(self) -> str:
+        """What the data determines in this form, in words."""
+        if self.model.form == "fdr":
+            return (
+                "Drift and diffusion; where the data covers what the stationary density covers also V up to a constant, M, and the "
+                "flux W grad V - T div W (W itself only up to fields without flux)."
+            )
+        if self.model.form == "onsager":
+            return (
+                "Drift and diffusion, hence the fixed points (zeros of grad V). The split of the drift into V, M and W is one of many: "
+                'heights of V are not determined. form="fdr" determines them.'
+            )
+        return "Drift and diffusion; this form has no potential."
+
     def drift(self, Z, parameters=None, spread: bool = False):
         """Drift b (batch, d) per unit time.
 
@@ -165,7 +180,7 @@ class Fit:
     @property
     def unit(self) -> float:
         """V in the user's units over V in those of training."""
-        return self.temperature / self.model.temperature if self.model.form == "fdr" else 1.0
+        return self.temperature / float(self.params["units"]["temperature"][0]) if self.model.form == "fdr" else 1.0
 
     def needs_potential(self) -> None:
         """Raise where there is no V.

@@ -93,11 +93,14 @@ def fit(
     patience = max(10, epochs // 4) if patience is None else checks.whole("patience", patience)
     how = Training(members, epochs, batch_size, rate, patience, held_out, checks.whole("seed", seed, low=0))
     scales = scales_of(s)
-    model = model_of(s, scales, form, width)
+    model = Model(s.z.shape[1], s.q.shape[1], form, width)
+    noise = noise_of(s, scales)
     train_rows, held_rows, counts = split(s, how)
     rows, C0 = batch(s.of(train_rows), scales)
     held, _ = batch(s.of(held_rows), scales)
-    trained = train(model, rows, held, C0, s.full, counts, how, progress=progress, checkpoint=checkpoint, stop=stop)
+    trained = train(
+        model, noise, rows, held, C0, s.full, counts, how, progress=progress, checkpoint=checkpoint, stop=stop
+    )
     if trained.status in ("diverged", "epochs used up"):
         warnings.warn(_advice(trained.status, rate, len(trained.history)), DFTOptWarning, stacklevel=2)
     return Fit(
@@ -119,16 +122,12 @@ def fit(
     )
 
 
-def model_of(s: Statistics, scales: Scales, form: str, width: int) -> Model:
-    """The model whose starting noise is that of the data."""
-    pair = np.multiply.outer(scales.spread, scales.spread)
+def noise_of(s: Statistics, scales: Scales) -> np.ndarray:
+    """Root of the mean diffusion of each coordinate (d,), scaled."""
     spread = s.D
     if s.full:  # the scatter of single increments around the mean of their snapshot is not known: take the increments
         spread = np.einsum("si,sj->sij", s.b, s.b) / s.a[:, None, None]
-    noise = np.diagonal(spread.mean(0) * scales.time / pair)
-    return Model(
-        s.z.shape[1], s.q.shape[1], form, width, float(noise.mean() / 2), tuple(float(x) for x in np.sqrt(noise))
-    )
+    return np.sqrt(np.diagonal(spread.mean(0)) * scales.time) / scales.spread
 
 
 def split(s: Statistics, how: Training) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

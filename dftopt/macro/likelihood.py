@@ -51,9 +51,10 @@ def loss(params: dict, model: Model, row: Batch, C0: jax.Array, full: bool) -> j
 
 
 def standardized(fit, data) -> np.ndarray:
-    r"""Increments (rows x replicas, d) of data in units of what a fit predicts: $L^{-1} (z_1 - z_0 - b\,dt) / \sqrt{K dt}$.
+    r"""Increments of data in units of what a fit predicts: $L^{-1} (z_1 - z_0 - b\,dt) / \sqrt{K dt}$, $L L^T = \Sigma$.
 
-    With $L L^T = \Sigma$; independent standard normal numbers if drift and diffusion are right and dt is short.
+    Those of all rows and replicas of a snapshot are summed and divided by the root of their number, since a patch alone may
+    see no more than a few events in dt. Independent standard normal numbers (snapshots, d) if drift and diffusion are right.
 
     Args:
         fit: from `macro.fit`; of data with varying parameters those of each row are used.
@@ -70,4 +71,7 @@ def standardized(fit, data) -> np.ndarray:
         scale = np.sqrt(data.factor * data.dt)[rows, None, None]
         away = (data.z1[rows] - (z0[rows] + b * data.dt[rows, None])[:, None]) / scale
         out[rows] = np.linalg.solve(L[:, None], away[..., None])[..., 0]
-    return out.reshape(-1, data.dimension)
+    used, place, count = np.unique(data.snapshot, return_inverse=True, return_counts=True)
+    total = np.zeros((len(used), data.dimension))
+    np.add.at(total, place, out.sum(1))
+    return total / np.sqrt(count * data.replicas)[:, None]

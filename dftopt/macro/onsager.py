@@ -41,33 +41,44 @@ class Model:
         p: external parameters.
         form: one of `FORMS`; the last two are baselines without structure.
         width: of the two hidden layers.
-        temperature: T in scaled units.
-        noise: (d,) scale of sigma per coordinate, in scaled units.
     """
 
     d: int
     p: int
     form: str
     width: int
-    temperature: float
-    noise: tuple[float, ...]
 
 
-def initial(key: jax.Array, model: Model) -> dict:
-    """Starting parameters of one member of an ensemble."""
+def initial(key: jax.Array, model: Model, noise, temperature) -> dict:
+    """Starting parameters of one member of an ensemble.
+
+    Args:
+        key: random key.
+        model: sizes.
+        noise: (d,) scale of sigma per coordinate, in scaled units; kept among the parameters, never trained.
+        temperature: T in scaled units; likewise.
+    """
+    units = {"noise": jnp.asarray(noise), "temperature": jnp.asarray(temperature)}
     d, n, w = model.d, model.d + model.p, model.width
     one, two, three = jax.random.split(key, 3)
     triangle = d * (d + 1) // 2
     if model.form == "linear":
-        return {"A": -0.5 * jnp.eye(d), "c": jnp.zeros(d), "B": jnp.zeros((d, model.p)), "sigma": jnp.zeros(triangle)}
-    params: dict = {"sigma": network(two, (n, w, w, triangle))}
+        linear = {"A": -0.5 * jnp.eye(d), "c": jnp.zeros(d), "B": jnp.zeros((d, model.p)), "sigma": jnp.zeros(triangle)}
+        return {**linear, "units": units}
+    params: dict = {"units": units, "sigma": network(two, (n, w, w, triangle))}
     if model.form == "network":
         return {**params, "drift": network(one, (n, w, w, d))}
-    params = {"V": network(one, (n, w, w, 1)), "V_growth": jnp.zeros(()), "M_floor": jnp.full((), -2.0)}
+    params = {"units": units, "V": network(one, (n, w, w, 1)), "V_growth": jnp.zeros(()), "M_floor": jnp.full((), -2.0)}
     params["MW"] = network(two, (n, w, w, d * d + triangle))
     if model.form == "onsager":
         params["sigma"] = network(three, (n, w, w, triangle))
     return params
+
+
+def units(params: dict) -> tuple[jax.Array, jax.Array]:
+    """Noise scale (d,) and T, which are not trained."""
+    held = jax.lax.stop_gradient(params["units"])
+    return held["noise"], held["temperature"]
 
 
 def potential(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
@@ -83,7 +94,8 @@ def mobility(params: dict, model: Model, y: jax.Array, q: jax.Array) -> tuple[ja
     free = out[d * (d + 1) // 2 :].reshape(d, d)
     M = 0.1 * jax.nn.softplus(params["M_floor"]) * jnp.eye(d, dtype=y.dtype) + L @ L.T
     if model.form == "fdr":
-        A = jnp.array(model.noise, y.dtype) / (2 * model.temperature) ** 0.5
+        noise, T = units(params)
+        A = noise / jnp.sqrt(2 * T)
         M = A[:, None] * M * A
     return M, free - free.T
 
@@ -97,7 +109,7 @@ def drift(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
     slope = jax.grad(potential, 2)(params, model, y, q)
     M, W = mobility(params, model, y, q)
     b = -(M + W) @ slope
-    return b + model.temperature * divergence(params, model, y, q) if model.form == "fdr" else b
+    return b + units(params)[1] * divergence(params, model, y, q) if model.form == "fdr" else b
 
 
 def divergence(params: dict, model: Model, y: jax.Array, q: jax.Array, which=slice(None)) -> jax.Array:
@@ -110,15 +122,15 @@ def flux(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
     """The part of the drift that moves no probability out of the stationary density: T div W - W grad V (d,)."""
     W = mobility(params, model, y, q)[1]
     slope = jax.grad(potential, 2)(params, model, y, q)
-    return -W @ slope + model.temperature * divergence(params, model, y, q, slice(1, None))
+    return -W @ slope + units(params)[1] * divergence(params, model, y, q, slice(1, None))
 
 
 def sigma(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
     """Lower triangular sigma (d, d) of one point, sigma sigma^T the diffusion per scaled time."""
     d = model.d
     if model.form == "fdr":
-        return (2 * model.temperature) ** 0.5 * cholesky(mobility(params, model, y, q)[0])
+        return jnp.sqrt(2 * units(params)[1]) * cholesky(mobility(params, model, y, q)[0])
     entries = params["sigma"] if model.form == "linear" else apply(params["sigma"], jnp.concatenate([y, q]))
     L = lower(entries, d)
     diagonal = jax.nn.softplus(jnp.diagonal(L) + ONE)  # 1 at zero, positive
-    return jnp.array(model.noise, y.dtype)[:, None] * (L - jnp.diag(jnp.diagonal(L)) + jnp.diag(diagonal))
+    return units(params)[0][:, None] * (L - jnp.diag(jnp.diagonal(L)) + jnp.diag(diagonal))

@@ -26,7 +26,8 @@ class Polymer:
     Springs are finitely extensible (FENE); beads attract each other weakly at a distance of about 1 and repel each other at
     shorter ones, a poor solvent. The centre of mass, which the rest does not feel, is taken out. The attraction holds the
     chain folded against the flow, and the drag on a chain that is stretched holds it stretched: at the default flow rate
-    both states are long-lived, and when a chain unfolds depends on its folds and on chance (benchmarks/macro/polymer.py).
+    both states are long-lived (270 and 540 units of time on average), and when a chain unfolds depends on its folds and on chance
+    (benchmarks/macro/polymer.py).
 
     Units: k_B T = 1, friction of a bead = 1, and length such that a free spring has a mean square length of
     3 Q^2 / (5 + H Q^2), about 1. Time unit: the time in which a bead alone diffuses a mean square distance of 2 per axis.
@@ -48,7 +49,7 @@ class Polymer:
     """
 
     beads: int = 16
-    rate: float = 0.17
+    rate: float = 0.155
     attraction: float = 0.6
     repulsion: float = 2.0
     spring: float = 3.0

@@ -21,6 +21,7 @@ import optax
 from dftopt.macro.likelihood import Batch, loss
 from dftopt.macro.onsager import Model, initial
 
+OPTIMIZER = optax.chain(optax.clip_by_global_norm(10.0), optax.scale_by_adam(b2=0.99))
 CHUNK = 10  # epochs between two looks from outside
 
 
@@ -68,6 +69,7 @@ class Trained:
 
 def train(
     model: Model,
+    noise: np.ndarray,
     rows: Batch,
     held: Batch,
     C0,
@@ -83,6 +85,7 @@ def train(
 
     Args:
         model: what is trained.
+        noise: (d,) scale of sigma per coordinate; half the mean of its squares is T.
         rows: training snapshots (S, ...).
         held: held-out snapshots.
         C0: see `dftopt.macro.statistics`.
@@ -100,10 +103,12 @@ def train(
     size = min(how.batch, len(rows.y))
     rows, held, C0, counts = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), (rows, held, C0, counts))
     keys = jax.random.split(jax.random.key(how.seed), how.members)
-    params = jax.tree.map(lambda x: x.astype(jnp.float32), jax.vmap(initial, (0, None))(keys, model))
+    made = jax.vmap(initial, (0, None, None, None))(keys, model, noise, np.mean(noise**2) / 2)
+    params = jax.tree.map(lambda x: x.astype(jnp.float32), made)
+    schedule = jnp.asarray([how.rate, how.epochs], jnp.float32), jnp.asarray(how.seed + 1)
     state = (
         params,
-        _optimizer(how, len(rows.y) // size).init(params),
+        OPTIMIZER.init(params),
         params,
         jnp.full(how.members, jnp.inf, jnp.float32),
         jnp.zeros((), int),
@@ -114,7 +119,7 @@ def train(
         state, history = _read(checkpoint, mark, state, history)
     status, last = "epochs used up", time.perf_counter()
     while len(history) < how.epochs:
-        new, losses = _chunk(model, how, size, full, state, rows, held, C0, counts)
+        new, losses = _chunk(model, size, full, state, schedule, rows, held, C0, counts)
         losses = np.asarray(losses)
         if not np.isfinite(losses).all():
             status, state = "diverged", (*state[:2], *new[2:])  # members keep their best state
@@ -147,15 +152,10 @@ def train(
     return Trained(params, np.asarray(state[3]), np.array(history), status, time.perf_counter() - begun)
 
 
-def _optimizer(how: Training, steps: int):
-    schedule = optax.cosine_decay_schedule(how.rate, max(1, how.epochs * steps), 0.01)
-    return optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule, b2=0.99))
-
-
-@partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _chunk(model, how, size, full, state, rows, held, C0, counts):
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _chunk(model, size, full, state, schedule, rows, held, C0, counts):
     steps = len(rows.y) // size
-    optimizer = _optimizer(how, steps)
+    (rate, epochs), seed = schedule
     each = jax.vmap(loss, (None, None, 0, None, None))
 
     def mean_loss(params, part, weight):
@@ -166,17 +166,18 @@ def _chunk(model, how, size, full, state, rows, held, C0, counts):
         return jnp.sum(values), values
 
     def step(carry, index):
-        params, opt = carry
+        params, opt, done = carry
+        fall = 0.505 + 0.495 * jnp.cos(jnp.pi * jnp.minimum(done / (epochs * steps), 1))
         part = jax.tree.map(lambda x: x[index], rows)
         gradient, values = jax.grad(objective, has_aux=True)(params, part, counts[:, index])
-        updates, opt = optimizer.update(gradient, opt, params)
-        return (optax.apply_updates(params, updates), opt), values
+        updates, opt = OPTIMIZER.update(gradient, opt, params)
+        return (jax.tree.map(lambda p, u: p - rate * fall * u, params, updates), opt, done + 1), values
 
     def epoch(state, _):
         params, opt, best, best_loss, count = state
-        key = jax.random.fold_in(jax.random.key(how.seed + 1), count)
+        key = jax.random.fold_in(jax.random.key(seed), count)
         order = jax.random.permutation(key, len(rows.y))[: steps * size].reshape(steps, size)
-        (params, opt), values = jax.lax.scan(step, (params, opt), order)
+        (params, opt, _), values = jax.lax.scan(step, (params, opt, count * steps), order)
         now = jax.vmap(mean_loss, (0, None, None))(params, held, jnp.ones(len(held.y), jnp.float32))
         better = now < best_loss  # False for NaN
         pick = lambda new, old: jnp.where(better.reshape(-1, *(1,) * (new.ndim - 1)), new, old)

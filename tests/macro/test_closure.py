@@ -63,15 +63,13 @@ def test_the_hidden_coordinate_is_found_and_its_number_chosen():
 def test_coordinates_of_patches_are_averages_over_them():
     sim = macro.Ising(16, 2.5)
     data = macro.sample(sim, 6, 8, seed=0, times=np.arange(0, 5.0), snapshots=True, check=False)
-    rows = closure._components(data)
+    rows, mean, components, _ = closure._components(data)
     assert rows.x0.shape[:2] == (30, 4)
     before, after = data.microscopic(np.arange(20))
     own = data.tiles(before)[:, 0].reshape(20, -1)
-    np.testing.assert_allclose(
-        rows.x0[data.snapshot[:20], rows.which[:20]], (own - rows.mean) @ rows.components.T, atol=1e-12
-    )
+    np.testing.assert_allclose(rows.x0[data.snapshot[:20], rows.which[:20]], (own - mean) @ components.T, atol=1e-12)
     inside = after[:, :, :8, :8].reshape(20, 2, -1)
-    np.testing.assert_allclose(rows.x1[:20], (inside - rows.mean) @ rows.components.T, atol=1e-12)
+    np.testing.assert_allclose(rows.x1[:20], (inside - mean) @ components.T, atol=1e-12)
 
 
 def test_features_of_a_polymer_know_no_mirror_and_no_direction():

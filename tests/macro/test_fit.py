@@ -15,8 +15,9 @@ from dftopt.macro import onsager
 from dftopt.macro.likelihood import batch, loss
 from dftopt.macro.networks import cholesky, lower, solve_lower
 from dftopt.macro.onsager import Model
-from dftopt.macro.scales import Scales
+from dftopt.macro.scales import Scales, scales_of
 from dftopt.macro.statistics import statistics
+from dftopt.macro.training import Training, train
 
 X = np.linspace(-1.6, 1.6, 41)[:, None]
 QUICK = {"members": 2, "epochs": 120, "batch_size": 400, "rate": 1e-2}
@@ -39,10 +40,16 @@ def test_factors_of_small_matrices():
     np.testing.assert_array_equal(lower(jnp.arange(1.0, 7.0), 3), [[1, 0, 0], [2, 3, 0], [4, 5, 6]])
 
 
+def shifted(model, by, noise, temperature):
+    """Parameters away from the simple ones that training starts from."""
+    start = onsager.initial(jax.random.key(0), model, noise, temperature)
+    return jax.tree.map(lambda x: x + by, start) | {"units": start["units"]}
+
+
 @pytest.mark.parametrize("form", ["onsager", "fdr"])
 def test_structure_of_the_forms(form):
-    model = Model(3, 1, form, 8, 0.2, (0.5, 0.6, 0.7))
-    params = jax.tree.map(lambda x: x + 0.3, onsager.initial(jax.random.key(0), model))
+    model = Model(3, 1, form, 8)
+    params = shifted(model, 0.3, jnp.array([0.5, 0.6, 0.7]), 0.2)
     y, q = jnp.array([0.3, -0.5, 0.8]), jnp.array([0.4])
     M, W = onsager.mobility(params, model, y, q)
     np.testing.assert_allclose(M, M.T, atol=1e-14)
@@ -64,10 +71,10 @@ def test_structure_of_the_forms(form):
 
 def test_the_fluctuation_dissipation_form_leaves_its_density_stationary():
     """Fokker-Planck: div(b p) = div div(D p) / 2 with p = exp(-V/T), in three dimensions."""
-    model = Model(3, 0, "fdr", 8, 0.3, (0.7, 0.9, 1.1))
-    params = jax.tree.map(lambda x: x + 0.2, onsager.initial(jax.random.key(1), model))
+    model = Model(3, 0, "fdr", 8)
+    params = shifted(model, 0.2, jnp.array([0.7, 0.9, 1.1]), 0.3)
     none = jnp.zeros(0)
-    p = lambda y: jnp.exp(-onsager.potential(params, model, y, none) / model.temperature)
+    p = lambda y: jnp.exp(-onsager.potential(params, model, y, none) / 0.3)
     D = lambda y: (lambda L: L @ L.T)(onsager.sigma(params, model, y, none))
     current = lambda y: (
         onsager.drift(params, model, y, none) * p(y) - 0.5 * jnp.einsum("ijj->i", jax.jacfwd(lambda x: D(x) * p(x))(y))
@@ -86,13 +93,13 @@ def test_the_likelihood_of_a_snapshot_is_that_of_its_rows():
     data = increments(b, D, states, estimator="steps", replicas=1)
     s = statistics(data)
     unit = Scales(np.zeros(2), np.ones(2), 1.0, np.zeros(0), np.ones(0))
-    model = Model(2, 0, "linear", 4, 1.0, (1.0, 1.0))
+    model = Model(2, 0, "linear", 4)
     rows, C0 = batch(s, unit)
     values = []
     for seed in (0, 1):
         params = jax.tree.map(
             lambda x, seed=seed: x + 0.1 * jax.random.normal(jax.random.key(seed), x.shape),
-            onsager.initial(jax.random.key(0), model),
+            onsager.initial(jax.random.key(0), model, jnp.ones(2), 1.0),
         )
         part = jax.tree.map(lambda x: x[:5], rows)
         ours = float(jax.vmap(loss, (None, None, 0, None, None))(params, model, part, C0, True).sum())
@@ -222,7 +229,13 @@ def test_what_is_refused(well):
 
 def test_divergence_is_said_and_the_last_good_state_kept():
     x, b, D, _ = double_well()
-    data = increments(b, D, x)
-    with pytest.warns(DFTOptWarning, match="Training (diverged|used up)"):
-        fit = macro.fit(data, members=1, epochs=20, batch_size=400, rate=1.0)
-    assert np.isfinite(fit.drift(X)).all() and fit.status in ("diverged", "epochs used up")
+    s = statistics(increments(b, D, x))
+    rows, C0 = batch(s, scales_of(s))
+    counts = np.ones((2, 1600))
+    part, held = jax.tree.map(lambda a: a[:1600], rows), jax.tree.map(lambda a: a[1600:], rows)
+    model = Model(1, 0, "fdr", 32)
+    nothing = train(model, np.ones(1), part, held, 0 * C0, False, counts, Training(members=2, batch=400))  # 0 / 0
+    assert nothing.status == "diverged" and all(np.isfinite(x).all() for x in jax.tree.leaves(nothing.params))
+    with pytest.warns(DFTOptWarning, match="Training used up its 20 epochs while the held-out likelihood still grew"):
+        fit = macro.fit(increments(b, D, x), form="fdr", **{**QUICK, "epochs": 20})
+    assert fit.status == "epochs used up" and np.isfinite(fit.drift(X)).all()
