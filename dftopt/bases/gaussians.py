@@ -208,25 +208,27 @@ def _molecule(symbols, positions, basis, force: bool) -> gto.Mole:
     """PySCF's molecule; spin and charge are ours, it only provides integrals."""
     species = tuple(dict.fromkeys(symbols))
     named = basis if isinstance(basis, Mapping) else dict.fromkeys(species, basis)
-    shells: dict[str, Any] = {}
-    cores: dict[str, Any] = {}
+    cores: dict[str, int] = {}  # electrons that they replace
     for s in species:
         if s not in named:
             raise InputError(f"basis = {basis!r} names no basis set for {s}. Give one per element.")
-        shells[s], core = _load(s, named[s])
+        core = _core(s, named[s])
         if core:
             cores[s] = core
     mol = gto.Mole()
-    charge = sum(gto.charge(s) for s in symbols) - sum(cores[s][0] for s in symbols if s in cores)
+    electrons = sum(gto.charge(s) - cores.get(s, 0) for s in symbols)
+    # PySCF chooses auxiliary bases by name, and the best ones only for one name that serves all elements
+    names = {named[s] for s in species}
+    by_name: Any = names.pop() if len(names) == 1 else {s: named[s] for s in species}
     mol.build(
-        atom=list(zip(symbols, positions.tolist(), strict=True)), unit="Bohr", basis=shells, ecp=cores, verbose=0,
-        spin=charge % 2, dump_input=False, parse_arg=False,
+        atom=list(zip(symbols, positions.tolist(), strict=True)), unit="Bohr", basis=by_name, ecp={s: named[s] for s in cores}, verbose=0,
+        spin=electrons % 2, dump_input=False, parse_arg=False,
     )  # fmt: skip
     return mol
 
 
-def _load(symbol: str, name):
-    """Shells and effective core potential of an element."""
+def _core(symbol: str, name) -> int:
+    """Electrons that the effective core potential of a basis set replaces; the set is checked to have the element."""
     if not isinstance(name, str):
         raise InputError(f"basis of {symbol} = {name!r} must be a name, such as 'def2-svp'.")
     with warnings.catch_warnings():
@@ -247,7 +249,7 @@ def _load(symbol: str, name):
             core = gto.basis.load_ecp(name, symbol)
         except Exception:  # no potential of that name: all electrons
             core = None
-    return shells, core or None
+    return int(core[0]) if core else 0
 
 
 def _knows_any(name: str) -> bool:

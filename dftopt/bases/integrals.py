@@ -48,8 +48,9 @@ def exact(mol: gto.Mole) -> TwoElectron:
 
 
 def auxiliary_basis(mol: gto.Mole, kind: str):
-    """PySCF's choice of an auxiliary basis for a functional without exact exchange."""
-    return df.addons.make_auxbasis(mol, xc={"gga": "PBE", "mgga": "R2SCAN"}.get(kind, "LDA"))
+    """PySCF's choice of an auxiliary basis for a functional without exact exchange, else one that serves exchange too."""
+    pure = {"gga": "PBE", "mgga": "R2SCAN"}.get(kind, "LDA")
+    return df.addons.predefined_auxbasis(mol, mol.basis, pure) or df.addons.make_auxbasis(mol)
 
 
 def auxiliary(mol: gto.Mole, kind: str) -> gto.Mole:

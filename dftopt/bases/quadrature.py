@@ -37,12 +37,12 @@ class Blocks(NamedTuple):
 
     Attributes:
         values: (blocks, functions, c, points) values of functions, for c = 4 followed by their gradients.
-        index: (blocks, functions) which functions; None for all of them.
+        functions: (blocks, functions) their numbers; None for all of them.
         weights: (blocks, points) bohr^3; zero on padding.
     """
 
     values: Float[Array, "n a c p"]
-    index: Int[Array, "n a"] | None
+    functions: Int[Array, "n a"] | None
     weights: Float[Array, "n p"]
 
 
@@ -115,7 +115,7 @@ def blocks(mol: gto.Mole, grid: Points, derivatives: int) -> tuple[Blocks, ...]:
     counts = np.array([len(k) for k, _ in found])
     groups = []
     order = np.argsort(counts, kind="stable")
-    for members in np.array_split(order, 3 if number >= 12 else 1):
+    for members in np.array_split(order, 3 if number >= 6 else 1):
         most = -(-int(counts[members].max()) // 8) * 8
         index = np.zeros((len(members), most), np.int32)  # padding adds the zeros of its values to function 0
         filled = np.zeros((len(members), most, components, size))

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -109,14 +110,7 @@ def difference(saved: Result, setup: Setup) -> str:
     if molecule != isinstance(saved.basis, Gaussians):
         return "its basis is of another kind"
     if molecule:
-        then, now = (
-            {"xc": m.functional.name, "spinpol": m.nspin == 2, "charge": m.charge, "basis": b.name, "grid": b.level}
-            | {"density_fit": b.density_fit, "temperature (Ha)": o["temperature"], "magnetization": o["magnetization"]}
-            for m, b, o in ((theirs, saved.basis, vars(saved.options)), (ours, setup.basis, options))
-        )
-        return next(
-            (f"its {name} is {then[name]}, this one's {now[name]}" for name in now if then[name] != now[name]), ""
-        )
+        return _difference_of_molecules(saved, setup)
     pairs = {
         "xc": (theirs.functional.name, ours.functional.name),
         "spinpol": (theirs.nspin == 2, ours.nspin == 2),
@@ -148,3 +142,20 @@ def difference(saved: Result, setup: Setup) -> str:
     if parametrization not in ("auto", saved.options.parametrization):
         return f"its occupations are parametrized by {saved.options.parametrization!r}"
     return ""
+
+
+def _difference_of_molecules(saved: Result, setup: Setup) -> str:
+    ours: Any = setup.basis
+    bases, models = (saved.basis, ours), (saved.model, setup.model)
+    options = (vars(saved.options), setup.minimize_options)
+    pairs = {
+        "xc": [m.functional.name for m in models],
+        "spinpol": [m.nspin == 2 for m in models],
+        "charge": [m.charge for m in models],
+        "basis": [b.name for b in bases],
+        "grid": [b.level for b in bases],
+        "density_fit": [b.density_fit for b in bases],
+        "temperature (Ha)": [o["temperature"] for o in options],
+        "magnetization": [o["magnetization"] for o in options],
+    }
+    return next((f"its {name} is {then}, this one's {now}" for name, (then, now) in pairs.items() if then != now), "")

@@ -69,7 +69,9 @@ def prepare(model, basis, magnetization: float | None = None, on_grid: bool = Tr
     nuclear = nuclear_repulsion(mol.atom_coords(), mol.atom_charges())
     return Molecule(
         kinetic=jnp.asarray(one.kinetic), attraction=jnp.asarray(one.attraction), ecp=jnp.asarray(one.ecp),
-        repulsion=Repulsion(*(None if x is None else jnp.asarray(x) for x in two)),
+        repulsion=Repulsion(
+            jnp.asarray(two.integrals), jnp.asarray(two.i), jnp.asarray(two.j), None if two.metric is None else jnp.asarray(two.metric)
+        ),
         blocks=quadrature.blocks(mol, basis.points, 0 if functional.kind in ("none", "lda") else 1) if on_grid else (),
         nuclear=jnp.asarray(nuclear),
         dispersion=jnp.zeros(()) if d3 is None else dispersion(jnp.asarray(mol.atom_coords()), jnp.eye(3), d3),

@@ -53,6 +53,15 @@ class MolecularProblem:
         """See `Problem`."""
         return self.occupied.is_minimum
 
+    @property
+    def parametrization(self) -> str:
+        """Of the occupations."""
+        return self.occupied.parametrization
+
+    def fixed_occupations(self, shape):
+        """See `Problem`."""
+        return self.occupied.fixed_occupations(shape)
+
     def evaluate(self, x, data) -> Evaluation:
         r"""Free energy, gradient and preconditioned gradient; see `descent.Evaluation`.
 

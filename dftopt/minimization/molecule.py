@@ -57,31 +57,25 @@ def minimize(model, basis, *, tell, start: Any = "atomic", inputs=None, **option
         raise InputError(f"start = {start!r} must be 'atomic', an earlier result of a molecule, or a `WarmUp`.")
     molecule = energy.prepare(model, basis, o.magnetization)
     guess = _guess(model, basis, o, start)
-    frame, nb = _first_frame(guess, basis, molecule), 0
+    frame = _first_frame(guess, basis, molecule)
     if isinstance(start, MolecularResult) and o.temperature == 0 and o.magnetization is None:
         o = replace(o, filled=start.options.filled)
-    best: MolecularResult | None = None
-    x: Any = None
+    results: list[MolecularResult] = []
     run: _Run | None = None
+    nb = 0
     for _ in range(ATTEMPTS):
-        if x is None:
-            nb = max(nb, _number_of_bands(o, frame, molecule))
-            x = _lowest(model, basis, o, frame, molecule, nb)
+        nb = max(nb, _number_of_bands(o, frame, molecule))
+        x = _lowest(model, basis, o, frame, molecule, nb)
         run = _descend(o, x, molecule, frame, len(model.atoms), guess.padding, tell, run)
         final = _settle(run, o, molecule, basis, guess.padding)
-        result = _assemble(model, basis, o, run, final, clock)
-        if best is None or result.energies.free < best.energies.free - 1e-9:
-            best = result
-        if run.status != descent.CONVERGED:
-            break
+        results.append(_assemble(model, basis, o, run, final, clock))
         lower = _other_filling(final, o, model, basis)
-        if lower is None and not final.excited:
+        if run.status != descent.CONVERGED or (lower is None and not final.excited):
             break
-        o, frame, x = (o if lower is None else replace(o, filled=lower)), final.frame, None
-    assert best is not None and run is not None
-    return replace(
-        best, stats=Stats({**best.stats, "iterations": run.iterations, "evaluations": run.evaluations, **clock.read()})
-    )
+        o, frame = (o if lower is None else replace(o, filled=lower)), final.frame  # go on from the lowest orbitals
+    best = min(results, key=lambda r: (not r.converged, float(r.energies.free)))
+    work = {name: results[-1].stats[name] for name in ("iterations", "evaluations")}
+    return replace(best, stats=Stats({**best.stats, **work, **clock.read()}))
 
 
 # ---------------------------------------------------------------------------------------------------- start
@@ -113,6 +107,12 @@ def _guess(model, basis, o: Options, start) -> _Guess:
         c = np.stack([np.linalg.solve(np.linalg.cholesky(p @ s @ p.T), p) for p in c])
         return _Guess(jnp.asarray(c)[:, None], jnp.asarray(start.occupations[:, :, :n]))
     if isinstance(start, WarmUp):
+        wanted = (model.nspin, 1, max(o.filled), basis.nao)
+        if start.coefficients.shape != wanted:
+            raise InputError(
+                f"start: the orbitals have the shape {start.coefficients.shape} (spin, 1, orbital, function), here {wanted} is needed. "
+                "Give the warm-up the same model, basis and magnetization."
+            )
         f = np.zeros(start.coefficients.shape[:3])
         for spin, n in enumerate(o.filled):
             f[spin, :, :n] = 1.0

@@ -7,6 +7,7 @@ lowest eigenvalue of the Hessian on the manifold of orbitals and occupations tel
 
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import numpy as np
 
 from dftopt.energy.prepared import prepare
 from dftopt.errors import InputError
+from dftopt.minimization.molecular_result import MolecularResult
 from dftopt.minimization.orbitals import overlap, teter
 from dftopt.minimization.problem import Problem
 from dftopt.minimization.result import Result
@@ -34,14 +36,14 @@ class Stability:
             bound of the true one.
         stable: whether it is not negative.
         change: how much the last step lowered it; small where it is settled.
-        restart: the result, displaced along the direction of lowest curvature: `minimize(..., start=restart)` follows
-            it down.
+        restart: the result, of a molecule its orbitals, displaced along the direction of lowest curvature:
+            `minimize(..., start=restart)` follows it down.
     """
 
     curvature: float
     stable: bool
     change: float
-    restart: Result = field(repr=False)
+    restart: Any = field(repr=False)
 
 
 @one_blas_thread
@@ -64,6 +66,12 @@ def stability(result: Result, steps: int = 12, seed: int = 0) -> Stability:
         Knyazev, SIAM J. Sci. Comput. 23, 517 (2001); Seeger and Pople, J. Chem. Phys. 66, 3045 (1977).
     """
     result.require_converged("The stability")
+    if isinstance(result, MolecularResult) and result.options.parametrization == "fixed":
+        from dftopt.minimization import molecular_stability  # which builds on this module
+
+        return molecular_stability.stability(result, steps, seed)
+    if isinstance(result, MolecularResult):
+        raise InputError("stability of a molecule is for fixed occupations (temperature = 0).")
     problem = result.options.problem
     if problem.parametrization not in ("fixed", "auxiliary") or not problem.is_minimum:
         raise InputError(
@@ -74,13 +82,13 @@ def stability(result: Result, steps: int = 12, seed: int = 0) -> Stability:
     data = (prepared, jnp.asarray(result.options.temperature))
     x = result.point
     v = _random(problem, x, data, jax.random.key(seed))
-    hv = _product(problem, x, data, v)
+    hv = product(problem, x, data, v)
     value, change, last = float(dot(v, hv)), np.inf, None
     for _ in range(max(1, int(steps) - 1)):
         r = _preconditioned(problem, x, data, v, hv)
-        r, hr = r, _product(problem, x, data, r)
+        r, hr = r, product(problem, x, data, r)
         rows = [(v, hv), (r, hr)] + ([] if last is None else [last])
-        v, hv, last, lower = _lowest(rows)
+        v, hv, last, lower = lowest(rows)
         value, change = lower, value - lower
         if change < 1e-3 * max(abs(value), 1e-3):
             break
@@ -88,14 +96,14 @@ def stability(result: Result, steps: int = 12, seed: int = 0) -> Stability:
     return Stability(value, value > -FLAT, float(change), displaced)
 
 
-def _add(*terms):
+def add(*terms):
     """Sum of coefficient times tangent."""
     return jax.tree.map(
         lambda *leaves: sum(c * leaf for (c, _), leaf in zip(terms, leaves, strict=True)), *(t for _, t in terms)
     )
 
 
-def _project(problem: Problem, x, v):
+def project(problem, x, v):
     """The part of v that is a tangent at x: orthogonal to the filled orbitals, Hermitian, zero where bands are absent."""
     psi, perp = x["psi"], v["perp"]
     present = problem.fixed_occupations(psi.shape[:3])[..., None]
@@ -105,7 +113,8 @@ def _project(problem: Problem, x, v):
     return out
 
 
-def _unit(v):
+def unit(v):
+    """A tangent of length 1."""
     return jax.tree.map(lambda leaf: leaf / jnp.sqrt(dot(v, v)), v)
 
 
@@ -119,11 +128,11 @@ def _random(problem: Problem, x, data, key):
         nb = psi.shape[2]
         noise = 0.1 * jax.random.normal(keys[1], (*psi.shape[:2], nb, nb, 2))
         v["occ"] = jax.lax.complex(noise[..., 0], noise[..., 1])
-    return _unit(_project(problem, x, v))
+    return unit(project(problem, x, v))
 
 
 @partial(jax.jit, static_argnames="problem")
-def _gradient_at(problem: Problem, x, data, v, t):
+def _gradient_at(problem, x, data, v, t):
     """Gradient at the point x + t v, in the frame of x."""
     y, q = problem.retract(x, v, t)
     g = problem.evaluate(y, data).gradient
@@ -133,22 +142,23 @@ def _gradient_at(problem: Problem, x, data, v, t):
     return {"perp": jnp.einsum("...ji,...jg->...ig", back, g["perp"]), "occ": q @ g["occ"] @ back}
 
 
-def _product(problem: Problem, x, data, v):
+def product(problem, x, data, v):
+    """The Hessian times a tangent v at x, by a central difference of gradients."""
     ahead, behind = (_gradient_at(problem, x, data, v, t) for t in (STEP, -STEP))
-    return _project(problem, x, _add((0.5 / STEP, ahead), (-0.5 / STEP, behind)))
+    return project(problem, x, add((0.5 / STEP, ahead), (-0.5 / STEP, behind)))
 
 
 def _preconditioned(problem: Problem, x, data, v, hv):
     """The residual H v - <v|H|v> v, preconditioned and normalized."""
-    r = _add((1.0, hv), (-dot(v, hv), v))
+    r = add((1.0, hv), (-dot(v, hv), v))
     half_q2 = data[0].orbitals.half_q2[:, None]
     psi = x["psi"]
     kinetic = jnp.sum((psi.real**2 + psi.imag**2) * half_q2, axis=-1)
     r["perp"] = teter(half_q2, kinetic) * r["perp"]
-    return _unit(_project(problem, x, r))
+    return unit(project(problem, x, r))
 
 
-def _lowest(rows):
+def lowest(rows):
     """Lowest Ritz pair in the span of (v, H v) rows: v, H v, the step taken (to keep as the third row), the value."""
     o = np.array([[float(dot(a, b)) for b, _ in rows] for a, _ in rows])
     h = np.array([[float(dot(a, hb)) for _, hb in rows] for a, _ in rows])
@@ -158,10 +168,10 @@ def _lowest(rows):
     values, vectors = np.linalg.eigh(basis.T @ (0.5 * (h + h.T)) @ basis)
     c = basis @ vectors[:, 0]
     v, hv = (
-        _add(*((x, a) for x, (a, _) in zip(c, rows, strict=True))),
-        _add(*((x, b) for x, (_, b) in zip(c, rows, strict=True))),
+        add(*((x, a) for x, (a, _) in zip(c, rows, strict=True))),
+        add(*((x, b) for x, (_, b) in zip(c, rows, strict=True))),
     )
     rest = list(zip(c[1:], rows[1:], strict=True))
-    p, hp = _add(*((x, a) for x, (a, _) in rest)), _add(*((x, b) for x, (_, b) in rest))
+    p, hp = add(*((x, a) for x, (a, _) in rest)), add(*((x, b) for x, (_, b) in rest))
     size = 1 / jnp.sqrt(dot(p, p))
-    return v, hv, (_add((size, p)), _add((size, hp))), float(values[0])
+    return v, hv, (add((size, p)), add((size, hp))), float(values[0])

@@ -73,7 +73,8 @@ def populations(result, kind: str) -> np.ndarray:
     """
     share = shares(result, kind)
     out = np.zeros((len(share), len(result.model.atoms)))
-    np.add.at(out, (slice(None), result.basis.atom_of), share)
+    for i, a in enumerate(result.basis.atom_of):
+        out[:, a] += share[:, i]
     return out
 
 

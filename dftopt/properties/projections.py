@@ -237,7 +237,8 @@ def _of_functions(result) -> LoewdinCharges:
         [[mol.bas_angular(b)] * (mol.bas_nctr(b) * (2 * mol.bas_angular(b) + 1)) for b in range(mol.nbas)]
     )
     populations = np.zeros((2, mol.natm, 4))
-    np.add.at(populations, (slice(None), result.basis.atom_of, np.minimum(l.astype(int), 3)), share)
+    for i, a in enumerate(result.basis.atom_of):
+        populations[:, a, min(int(l[i]), 3)] += share[:, i]
     return LoewdinCharges(populations, np.asarray(mol.atom_charges(), float), 0.0)
 
 

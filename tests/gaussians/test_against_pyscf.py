@@ -23,7 +23,8 @@ def test_energy_levels_and_properties(name):
     assert np.abs(full * r.occupations[:, 0] - c["occupations"]).max() < 1e-5
     assert np.abs(r.dipole() - c["dipole"]).max() < 1e-5
     assert np.abs(r.charges("mulliken") - c["mulliken"]).max() < 1e-5
-    assert abs(r.spin_squared - c["spin_squared"]) < 1e-5
+    if not c["temperature"]:  # PySCF counts partly filled orbitals as filled
+        assert abs(r.spin_squared - c["spin_squared"]) < 1e-5
     assert abs(r.charge_integral - r.basis.n_electrons) < 1e-4
     assert abs(r.magnetization - c["spin"]) < 1e-9
     assert abs(r.charges("loewdin").sum()) < 1e-10
