@@ -60,6 +60,8 @@ def main(options) -> int:
         return _potential(options)
     given = read_input(options.file, options)
     print(logs.header(given.build()))
+    if given.parameters.get("mode") == "gaussian":
+        return 0
     path = given.atoms.cell.bandpath()
     print(f"\nbands           path {path.path}\n  special points " + ", ".join(path.special_points))
     return 0
