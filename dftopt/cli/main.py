@@ -29,6 +29,7 @@ COMMANDS = {
     "eos": "energy against volume: equilibrium volume and bulk modulus",
     "converge": "the cutoff and k mesh that a wanted accuracy needs",
     "phonons": "phonon bands and density of states, through phonopy",
+    "response": "phonons at Gamma, elastic constants, dielectric tensor and Born charges, by linear response",
     "label": "energy, forces and stress of every frame of a file, to train potentials",
     "macro": "an equation for a few coordinates of a large stochastic system, learned from small simulations",
     "info": "versions and devices; or what a file holds",

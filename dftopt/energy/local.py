@@ -17,7 +17,7 @@ def form_factor(G2: Float[Array, "..."], p: dict, kernel: Float[Array, "..."]) -
     Args:
         G2: squared reciprocal vectors, bohr^-2.
         p: `charge`, `rloc` (bohr), `cloc` (4,) (hartree) of a GTH potential; or those of a tabulated one, see
-            `tabulated.form_factor`.
+            `tabulated.form_factor`; or `mixed`, pairs of a weight and the parameters of a potential.
         kernel: $v_C(G)$, see `energy.coulomb`.
 
     Returns:
@@ -26,6 +26,8 @@ def form_factor(G2: Float[Array, "..."], p: dict, kernel: Float[Array, "..."]) -
     References:
         Goedecker, Teter, Hutter, Phys. Rev. B 54, 1703 (1996), equation 6.
     """
+    if "mixed" in p:
+        return sum(weight * form_factor(G2, part, kernel) for weight, part in p["mixed"])
     if "cloc" not in p:
         return tabulated.form_factor(G2, p, kernel)
     c = p["cloc"]
@@ -41,6 +43,8 @@ def alpha(p: dict) -> Float[Array, ""]:
     $\alpha = 2\pi Z r_{loc}^2 + \sqrt{8\pi^3} r_{loc}^3 (C_1 + 3C_2 + 15C_3 + 105C_4)$; the energy holds
     $N_{el} \sum_a \alpha_a / V$, the eigenvalues do not.
     """
+    if "mixed" in p:
+        return sum(weight * alpha(part) for weight, part in p["mixed"])
     if "cloc" not in p:
         return tabulated.alpha(p)
     c = p["cloc"]

@@ -1,0 +1,329 @@
+"""The minimum as a differentiable function of its inputs: `differentiable`."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dftopt.bases.planewaves import PlaneWaves
+from dftopt.energy.fields import density as density_of
+from dftopt.energy.free_energy import weights
+from dftopt.energy.prepared import Key, strained_cell
+from dftopt.errors import InputError
+from dftopt.minimization.problem import Problem
+from dftopt.minimization.smearing import against
+from dftopt.properties.implicit import mixing
+from dftopt.properties.implicit.apart import apart
+from dftopt.properties.implicit.levels import edges, eigenvalues
+from dftopt.properties.implicit.linear import undefined
+from dftopt.properties.implicit.minimum import Ground, Solve, ground, parameters
+from dftopt.properties.implicit.mixing import Mixture
+from dftopt.properties.implicit.stationary import filling_of, internal_energy, prepared_at, summed_of
+
+
+class Differentiable:
+    """Inputs -> outputs of the minimum, with implicit derivatives; see `differentiable`.
+
+    Attributes:
+        parameters: all continuous inputs at their own values.
+        model, basis: what is minimized; the basis has no symmetry but time reversal.
+    """
+
+    def __init__(self, model, basis, options: dict, sites: Mapping[int, str]):
+        self.model, self.basis = model, unfolded(basis)
+        mixed, moved, self._mixture, added = mixing.mix(model, self.basis, sites)
+        self._ground = ground(mixed, moved, {"tol": 1e-12, "progress": False, **options})
+        own = parameters(model, options)
+        own["pseudopotentials"] |= jax.tree.map(lambda x: jnp.asarray(x, float), added)
+        self.parameters = {**own, "fractions": jnp.zeros(len(model.structure))}
+
+    def __call__(self, inputs: dict) -> "Outputs":
+        """Outputs at given inputs (`parameters`, changed), computed when they are read."""
+        inputs = _checked(inputs, self.parameters, self._ground, self._mixture)
+        inputs["pseudopotentials"] = self._mixture.pseudopotentials(inputs)
+        del inputs["fractions"]
+        return Outputs(self._ground, inputs)
+
+    @property
+    def solves(self) -> list[Solve]:
+        """Relative residual and products with the Hessian of every linear solve so far."""
+        return self._ground.solves
+
+
+def differentiable(model, basis, mix: Mapping[int, str] | None = None, **options) -> Differentiable:
+    """The minimum of the free energy as a function that JAX can differentiate.
+
+    `f = differentiable(model, basis)`; `f(f.parameters)["gap"]` is a number. `jax.grad`, `jax.jvp`, `jax.vjp`, `jax.jacfwd` of
+    any function of the outputs, and `jax.hessian` of the energies, work, outside `jax.jit`. Derivatives come from the
+    implicit function theorem: one linear solve with the Hessian of the free energy per direction, forward or reverse;
+    nothing of the minimization is stored. k points that symmetry reduced are unfolded first, time reversal kept, so that
+    every change of the inputs is allowed.
+
+    Args:
+        model: the model.
+        basis: its plane-wave basis.
+        mix: sites that may become another element, {atom: symbol}: `fractions` says how much of it (GTH potentials). The
+            number of `electrons` does not follow by itself.
+        **options: of `minimize`; `temperature` is where `parameters` start.
+
+    Returns:
+        The function, see `Differentiable`. Its inputs: `positions` (N, 3; bohr), `strain` (3, 3), `temperature` (hartree),
+        `electrons`, `xc` (per term), `pseudopotentials` (per element), `fractions` (N, of the other element). Its outputs:
+        `energy`, `free_energy` (hartree), `forces` (N, 3; hartree/bohr), `stress` (3, 3; hartree/bohr^3), `fermi_level`,
+        `eigenvalues` and `multiplets` (spin, k, band), `occupations`, `gap` (hartree), `density` (spin, n1, n2, n3),
+        `magnetization`.
+
+    Raises:
+        InputError: an option that `minimize` does not know, a smearing without a minimum, a metal at temperature = 0.
+        NotConverged: when outputs are read: the minimization or a linear solve failed.
+
+    References:
+        Blondel et al., Efficient and modular implicit differentiation, NeurIPS 2022; Baroni et al., Rev. Mod. Phys. 73, 515.
+    """
+    if not isinstance(basis, PlaneWaves):
+        raise InputError(f"differentiable needs a plane-wave basis, not {type(basis).__name__}: use dftopt.PlaneWaves.")
+    smearing = str(options.get("smearing", "fermi-dirac")).lower()
+    if smearing not in ("fermi-dirac", "gaussian"):
+        raise InputError(
+            f"smearing = {smearing!r}: derivatives need a minimum, and the free energy has none with it. Use 'fermi-dirac' or 'gaussian'."
+        )
+    if options.get("parametrization", "auto") not in ("auto", "fixed", "auxiliary"):
+        raise InputError(f"parametrization = {options['parametrization']!r}: derivatives need 'auto' or 'auxiliary'.")
+    return Differentiable(model, basis, options, mix or {})
+
+
+def unfolded(basis: PlaneWaves) -> PlaneWaves:
+    """The same mesh reduced by time reversal alone, so that a change of the inputs may break any symmetry."""
+    from dftopt.atoms.kpoints import mesh
+    from dftopt.atoms.symmetry import no_symmetry
+
+    points = basis.kpoints
+    if len(points.symmetry) == 1 and (points.size is None or len(points) < points.n_full or points.n_full == 1):
+        return basis
+    if points.size is None or points.shift is None:
+        return basis
+    full = mesh(points.size, points.shift, no_symmetry(len(basis.model.structure)))
+    return PlaneWaves(
+        basis.model, basis.ecut, kpts=full.k, weights=full.weights, fft=basis.fft, coulomb=basis.vacuum.coulomb,
+        dipole_correction=basis.vacuum.dipole,
+    )  # fmt: skip
+
+
+class Outputs(Mapping):
+    """What follows from the minimum; each entry is computed when it is read, so that a refusal concerns it alone."""
+
+    def __init__(self, ground: Ground, inputs: dict):
+        self._ground, self._inputs = ground, inputs
+        self._known: dict[str, Any] = {}
+
+    def __getitem__(self, name: str):
+        if name not in ENTRIES:
+            raise KeyError(f"{name!r}: there are {', '.join(ENTRIES)}")
+        if name not in self._known:
+            self._known[name] = ENTRIES[name](self)
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(ENTRIES)
+
+    def __len__(self) -> int:
+        return len(ENTRIES)
+
+    @property
+    def state(self) -> dict:
+        """Orbitals and auxiliary Hamiltonian; see `implicit.stationary`."""
+        if "state" not in self._known:
+            self._known["state"] = self._ground.state(self._inputs)
+        return self._known["state"]
+
+    @property
+    def parts(self) -> dict:
+        """See `_parts`."""
+        if "parts" not in self._known:
+            self._known["parts"] = _parts(self._inputs, self.state, **self._static)
+        return self._known["parts"]
+
+    @property
+    def _static(self) -> dict:
+        return {"arrays": self._ground.arrays, "key": self._ground.key, "problem": self._ground.problem}
+
+    @property
+    def _metal(self) -> bool:
+        return self._ground.problem.parametrization != "fixed"
+
+    # ------------------------------------------------------------------------------------------------ entries
+
+    def _free_energy(self):
+        return _free_energy(self._ground, self._inputs)
+
+    def _energy(self):
+        if not self._metal:
+            return self._free_energy()
+        return self._free_energy() + self._inputs["temperature"] * self.parts["entropy"]
+
+    def _gradient(self, name: str):
+        """Partial derivative of the energy in an input at the state, itself differentiable."""
+        g = self._ground
+        return apart(
+            lambda inputs, rows: _partial(inputs, rows, g.arrays, g.key, name), self._inputs, self.parts["rows"]
+        )
+
+    def _forces(self):
+        f = -self._gradient("positions") @ jnp.linalg.inv(jnp.eye(3) + self._inputs["strain"])
+        return f - jnp.mean(f, axis=0)
+
+    def _stress(self):
+        vacuum = self._ground.basis.vacuum
+        if any(vacuum.isolated):
+            raise InputError(f"coulomb = {vacuum.coulomb!r}: the stress of a cell with vacuum is not available here.")
+        strain = self._inputs["strain"]
+        s = self._gradient("strain") @ (jnp.eye(3) + strain).T
+        volume = jnp.abs(jnp.linalg.det(strained_cell(self._ground.arrays["cell"], strain)))
+        return 0.5 * (s + s.T) / volume
+
+    def _eigenvalues(self):
+        return eigenvalues(self._ground, self._inputs, self.state)
+
+    def _multiplets(self):
+        return eigenvalues(self._ground, self._inputs, self.state, together=True)
+
+    def _fermi_level(self):
+        if self._metal:
+            return jnp.mean(self.parts["mu"])
+        top, bottom = edges(self._ground, self["eigenvalues"])
+        return 0.5 * (top + bottom)
+
+    def _occupations(self):
+        if not self._metal:
+            e = self["eigenvalues"]
+            filled = np.array(self._ground.filled)[:, None, None]
+            return jnp.asarray((np.arange(e.shape[2]) < filled) * np.ones(e.shape))
+        e = self["eigenvalues"]
+        scaled = (e - against(self.parts["mu"], e)) / self._inputs["temperature"]
+        return self._ground.problem.kind.occupation(scaled)
+
+    def _gap(self):
+        if self._metal:
+            raise InputError(
+                "At temperature > 0 occupations are fractional and there is no gap to differentiate. Ask for 'eigenvalues' and take "
+                "the difference of two of them, or use temperature = 0 for an insulator."
+            )
+        top, bottom = edges(self._ground, self["eigenvalues"])
+        return bottom - top
+
+    def _density(self):
+        return self.parts["density"]
+
+    def _magnetization(self):
+        return self.parts["magnetization"]
+
+
+ENTRIES = {
+    "energy": Outputs._energy,
+    "free_energy": Outputs._free_energy,
+    "forces": Outputs._forces,
+    "stress": Outputs._stress,
+    "fermi_level": Outputs._fermi_level,
+    "eigenvalues": Outputs._eigenvalues,
+    "multiplets": Outputs._multiplets,
+    "occupations": Outputs._occupations,
+    "gap": Outputs._gap,
+    "density": Outputs._density,
+    "magnetization": Outputs._magnetization,
+}
+
+
+@partial(jax.jit, static_argnames=("key", "problem"))
+def _parts(inputs, x, arrays, key: Key, problem: Problem) -> dict:
+    """Orbitals that carry their occupations, chemical potentials, entropy, density and magnetization of a state."""
+    prepared = prepared_at(inputs, arrays, key)
+    rows, f, mu, entropy = filling_of(x, inputs, prepared, problem)
+    n = jnp.sum(weights(prepared) * f, axis=(1, 2))
+    return {
+        "rows": rows,
+        "mu": mu,
+        "entropy": entropy,
+        "density": density_of(summed_of(x, inputs, prepared, problem), prepared),
+        "magnetization": n[0] - n[-1],
+    }
+
+
+@partial(jax.jit, static_argnames=("key", "name"))
+def _partial(inputs, rows, arrays, key: Key, name: str):
+    return jax.grad(lambda part: internal_energy({**inputs, name: part}, rows, arrays, key))(inputs[name])
+
+
+@partial(jax.jit, static_argnames=("key",))
+def _internal(inputs, rows, arrays, key: Key):
+    return internal_energy(inputs, rows, arrays, key)
+
+
+@partial(jax.jit, static_argnames=("key",))
+def _full_gradient(inputs, rows, arrays, key: Key):
+    return jax.grad(lambda i: internal_energy(i, rows, arrays, key))(inputs)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _free_energy(ground: Ground, inputs: dict):
+    """A at the minimum; its first derivative needs no linear solve, the second one of them per direction."""
+    parts = _parts(inputs, ground.state(inputs), ground.arrays, ground.key, ground.problem)
+    return _internal(inputs, parts["rows"], ground.arrays, ground.key) - inputs["temperature"] * parts["entropy"]
+
+
+@_free_energy.defjvp
+def _free_energy_jvp(ground: Ground, primals, tangents):
+    (inputs,), (change,) = primals, tangents
+    parts = _parts(inputs, ground.state(inputs), ground.arrays, ground.key, ground.problem)
+    energy = apart(lambda i, rows: _internal(i, rows, ground.arrays, ground.key), inputs, parts["rows"])
+    slopes = apart(lambda i, rows: _full_gradient(i, rows, ground.arrays, ground.key), inputs, parts["rows"])
+    slope = sum(jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(slopes), jax.tree.leaves(change), strict=True))
+    if ground.problem.parametrization != "fixed":
+        slope = slope - parts["entropy"] * change["temperature"] + jnp.mean(parts["mu"]) * change["electrons"]
+    return energy - inputs["temperature"] * parts["entropy"], slope
+
+
+def _checked(inputs, known: dict, ground: Ground, mixture: Mixture) -> dict:
+    """Inputs as arrays of the right shapes.
+
+    Raises:
+        InputError: names what is missing, unknown or of another shape.
+    """
+    for name in inputs:
+        if name not in known:
+            raise InputError(
+                f"{name!r} is no continuous input of the minimum: there are {', '.join(known)}. Cutoff, k mesh, FFT grid and bands are "
+                "integers in effect: compare two calculations (dftopt.equation_of_state, dftopt converge)."
+            )
+    missing = [name for name in known if name not in inputs]
+    if missing:
+        raise InputError(
+            f"inputs lacks {missing[0]!r}: change a copy of f.parameters, {{**f.parameters, 'positions': ...}}."
+        )
+    if str(jax.tree.structure(inputs)) != str(jax.tree.structure(known)):
+        raise InputError("inputs must have the structure of f.parameters: change a copy of it.")
+    flat, tree = jax.tree.flatten(inputs)
+    out = []
+    for given, (path, own) in zip(flat, jax.tree_util.tree_leaves_with_path(known), strict=True):
+        x = jnp.asarray(given, float)
+        if x.shape != own.shape:
+            name = jax.tree_util.keystr(path)
+            raise InputError(f"inputs{name} has the shape {x.shape}, but f.parameters{name} has {own.shape}.")
+        out.append(x)
+    inputs = jax.tree.unflatten(tree, out)
+    fractions, sites = inputs["fractions"], [site[0] for site in mixture.sites]
+    if not isinstance(fractions, jax.core.Tracer) and np.any(np.delete(np.asarray(fractions), sites)):
+        raise InputError(
+            "fractions: a site that does not mix has a fraction; name it, such as differentiable(..., mix={0: 'Si'})."
+        )
+    warm, t = ground.problem.parametrization != "fixed", inputs["temperature"]
+    if not isinstance(t, jax.core.Tracer) and (float(t) > 0) != warm:
+        raise InputError(
+            f"temperature = {float(t):g} hartree, but this function was made for {'a finite one' if warm else '0'}: levels are filled "
+            "in another way. Make another one with differentiable(model, basis, temperature=...)."
+        )
+    if not warm:
+        inputs = {**inputs, "electrons": undefined(inputs["electrons"])}
+    return inputs

@@ -1,0 +1,1 @@
+"""Derivatives of the minimum itself, by the implicit function theorem."""

@@ -1,0 +1,180 @@
+r"""Second derivative of the free energy at its minimum, scaled so that it is well conditioned, and its inverse.
+
+Around the minimum, with changes c_i of the orbitals orthogonal to all of them and d eta of the auxiliary Hamiltonian,
+
+    2 d^2A = <y|(H - eps)|y> + <z|z> + <d rho|K|d rho>,   y_i = sqrt(2 w f_i) c_i,
+    z_ij = sqrt(-w (f_i - f_j) / (eps_i - eps_j)) d eta_ij,
+    d rho = 2 Re sum_i psi_i^* [sqrt(w f_i / 2) y_i - 1/2 sum_j sqrt(-w f_ij) z_ji psi_j]
+
+with K the second derivative of the energy of the density (Hartree and exchange-correlation) and z without the shift of
+all levels, which the number of electrons forbids. Insulators have y alone. The operator is symmetric and, at a stable
+minimum, positive: preconditioned conjugate gradients.
+
+References:
+    Baroni, de Gironcoli, Dal Corso, Giannozzi, Rev. Mod. Phys. 73, 515 (2001); de Gironcoli, Phys. Rev. B 51, 6773 (1995).
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dftopt.energy.free_energy import apply_hamiltonian, orbital_terms, potential_energy, weights
+from dftopt.energy.prepared import Key, Prepared
+from dftopt.minimization import occupations as occ
+from dftopt.minimization.orbitals import overlap, teter, to_complex, to_real
+from dftopt.minimization.problem import Problem
+from dftopt.minimization.smearing import chemical_potential, per_reservoir
+from dftopt.minimization.trees import axpy, dot
+from dftopt.properties.implicit.stationary import prepared_at, rotate, summed_of
+
+TINY = 1e-250  # occupations below count as this: scaled and scaled back they cancel
+
+
+class Point(NamedTuple):
+    """What the operator needs, computed once per solve."""
+
+    prepared: Prepared
+    psi: Any
+    eta: Any
+    scale_y: Any
+    scale_z: Any
+    shift: Any
+    potential: Any
+    kernel: Any
+    preconditioner: Any
+
+
+def point_at(inputs: dict, x: dict, arrays: dict, key: Key, problem: Problem) -> Point:
+    """Scales, potential and kernel of a state."""
+    prepared = prepared_at(inputs, arrays, key)
+    psi, eta, w = x["psi"], x["eta"], weights(prepared)
+    if problem.parametrization == "fixed":
+        scale_y, scale_z, shift = jnp.sqrt(2 * w * problem.fixed_occupations(psi.shape[:3])), None, None
+    else:
+        t, kind = inputs["temperature"], problem.kind
+        e = jnp.real(jnp.diagonal(eta, axis1=-2, axis2=-1))
+        mu = chemical_potential(e, w, prepared.filling, t, kind)
+        scaled = (e - mu.reshape(-1, 1, 1)) / t
+        f = kind.occupation(scaled)
+        scale_y = jnp.sqrt(2 * w * jnp.maximum(f, TINY))
+        ratio = occ.divided_difference(f, e, mu, t, kind)
+        scale_z = jnp.sqrt(jnp.maximum(-w[..., None] * ratio, 0.0))
+        shift = jnp.diagonal(scale_z, axis1=-2, axis2=-1)
+        total = per_reservoir(shift**2, len(mu)).reshape(-1, 1, 1)
+        shift = shift / jnp.sqrt(jnp.where(total > 1e-200, total, 1.0))
+    summed = summed_of(x, inputs, prepared, problem)
+    potential, kernel = jax.linearize(jax.grad(lambda n: potential_energy(n, prepared)[0]), summed)
+    half_q2 = prepared.orbitals.half_q2[:, None]
+    kinetic = jnp.sum((psi.real**2 + psi.imag**2) * half_q2, axis=-1)
+    return Point(prepared, psi, eta, scale_y, scale_z, shift, potential, kernel, teter(half_q2, kinetic))
+
+
+def project(p: Point, y):
+    """The part of orbitals' changes that is orthogonal to all of them."""
+    return y - rotate(overlap(p.psi, y), p.psi)
+
+
+def without_shift(p: Point, z):
+    """Hermitian, and without the common shift of the levels of a reservoir."""
+    z = 0.5 * (z + z.conj().swapaxes(-1, -2))
+    reservoirs = p.prepared.filling.shape[0]
+    along = per_reservoir(p.shift * jnp.real(jnp.diagonal(z, axis1=-2, axis2=-1)), reservoirs).reshape(-1, 1, 1)
+    return z - (p.shift * along)[..., None] * jnp.eye(z.shape[-1])
+
+
+def density_change(p: Point, y, z):
+    """Change of the sums over orbitals on the grid."""
+    w = weights(p.prepared)
+    t = p.scale_y[..., None] * y / (2 * w[..., None])
+    if z is not None:
+        t = t - 0.5 * rotate(p.scale_z * without_shift(p, z), p.psi) / w[..., None]
+    ones = jnp.ones(p.psi.shape[:3]) * w
+    sums = lambda psi: orbital_terms(psi, ones, p.prepared.orbitals, p.prepared.band_block)[0]
+    return jax.jvp(sums, (p.psi,), (t,))[1]
+
+
+def in_potential(p: Point, potential):
+    """V psi of a change of the potential alone."""
+    o = p.prepared.orbitals
+    alone = replace(o, half_q2=0 * o.half_q2, projectors=o.projectors[:, :0], coupling=o.coupling[:0, :0])
+    return apply_hamiltonian(p.psi, potential, alone, p.prepared.band_block)
+
+
+def product(p: Point, y, z):
+    """The operator applied to a change."""
+    change = p.kernel(density_change(p, y, z))
+    hy = apply_hamiltonian(y, p.potential, p.prepared.orbitals, p.prepared.band_block) - rotate(p.eta, y)
+    vpsi = in_potential(p, change)
+    out = project(p, hy + p.scale_y[..., None] * vpsi)
+    if z is None:
+        return out, None
+    return out, without_shift(p, z - p.scale_z * overlap(p.psi, vpsi))
+
+
+def as_real(v):
+    """Complex changes as real arrays, in which the operator is symmetric."""
+    return tuple(None if part is None else to_real(part) for part in v)
+
+
+def as_complex(v):
+    """Inverse of `as_real`."""
+    return tuple(None if part is None else to_complex(part) for part in v)
+
+
+@partial(jax.jit, static_argnames=("key", "problem"))
+def right_hand_side(inputs, x, d_residual, d_h, arrays, key: Key, problem: Problem):
+    """Scaled change of the gradient that inputs cause at a fixed state, negative; real arrays."""
+    p = point_at(inputs, x, arrays, key, problem)
+    y = -p.scale_y[..., None] * project(p, d_residual)
+    return as_real((y, None if p.scale_z is None else without_shift(p, p.scale_z * d_h)))
+
+
+@partial(jax.jit, static_argnames=("key", "problem"))
+def state_change(inputs, x, v, d_h, arrays, key: Key, problem: Problem):
+    """Change of the state from the scaled solution and the change of h at a fixed state."""
+    p = point_at(inputs, x, arrays, key, problem)
+    y, z = as_complex(v)
+    vpsi = in_potential(p, p.kernel(density_change(p, y, z)))
+    d_eta = overlap(p.psi, vpsi)
+    scale = jnp.where(p.scale_y > 0, p.scale_y, 1.0)[..., None]
+    return {"psi": project(p, y) / scale, "eta": d_h + 0.5 * (d_eta + d_eta.conj().swapaxes(-1, -2))}
+
+
+@partial(jax.jit, static_argnames=("key", "problem"))
+def conjugate_gradients(inputs, x, b, tol, limit, arrays, key: Key, problem: Problem):
+    """Solution of operator v = b from zero; v, relative residual, products taken.
+
+    Stops where the preconditioned norm of the residual has fallen by `tol`, or does not fall any more.
+    """
+    p = point_at(inputs, x, arrays, key, problem)
+
+    def precondition(v):
+        y, z = v
+        return project(p, p.preconditioner * project(p, y)), z
+
+    b = as_complex(b)
+    b = project(p, b[0]), None if b[1] is None else without_shift(p, b[1])
+    zero = jax.tree.map(jnp.zeros_like, b)
+    start = precondition(b)
+    size = dot(b, start)
+
+    def more(s):
+        _, _, _, rz, n, best, since = s
+        return (n < limit) & (rz > tol**2 * size) & (since < 30)
+
+    def step(s):
+        v, r, d, rz, n, best, since = s
+        hd = product(p, *d)
+        alpha = rz / dot(d, hd)
+        v, r = axpy(alpha, d, v), axpy(-alpha, hd, r)
+        q = precondition(r)
+        new = dot(r, q)
+        lower = new < best
+        return v, r, axpy(new / rz, d, q), new, n + 1, jnp.where(lower, new, best), jnp.where(lower, 0, since + 1)
+
+    state = (zero, b, start, size, 0, size, 0)
+    v, _, _, rz, n, _, _ = jax.lax.while_loop(more, step, state)
+    return as_real(v), jnp.sqrt(rz / jnp.where(size > 0, size, 1.0)), n

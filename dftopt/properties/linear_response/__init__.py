@@ -1,0 +1,1 @@
+"""Second derivatives of the free energy of a result: force constants, elasticity, response to electric fields."""

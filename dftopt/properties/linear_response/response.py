@@ -1,0 +1,214 @@
+"""`response`: second derivatives of the minimum as the properties that they are."""
+
+from functools import cached_property
+
+import numpy as np
+from ase import units as ase_units
+
+from dftopt.bases.planewaves import PlaneWaves
+from dftopt.errors import InputError, NotConverged
+from dftopt.properties.differentiable import unfolded
+from dftopt.properties.implicit.minimum import Solve, ground, parameters
+from dftopt.properties.linear_response.field import field_response
+from dftopt.properties.linear_response.second import VOIGT, second_derivatives
+
+INVERSE_CM = ase_units.Hartree / ase_units.invcm  # cm^-1 per hartree
+ELECTRON_MASSES = ase_units._amu / ase_units._me  # per atomic mass unit
+
+
+class Response:
+    """Linear response of a converged result, at the equilibrium of its electrons; hartree and bohr.
+
+    k points that symmetry reduced are unfolded (time reversal kept) and the minimum is found again there, to roundoff.
+    Each kind of quantity is computed when it is first asked for: 3N + 6 linear solves for all that has to do with
+    displacements and strains, 6 for electric fields.
+
+    Attributes:
+        result: as given.
+        solves: relative residual and products with the Hessian of each linear solve.
+    """
+
+    def __init__(self, result, progress=None):
+        result.require_converged("The response")
+        if not isinstance(result.basis, PlaneWaves):
+            raise InputError(f"response needs a plane-wave basis, not {type(result.basis).__name__}.")
+        if not result.options.problem.is_minimum:
+            raise InputError(
+                f"smearing = {result.options.smearing!r}: the response needs a minimum, and the free energy has none with it. "
+                "Use 'fermi-dirac' or 'gaussian'."
+            )
+        self.result, self._progress = result, progress
+        o = result.options
+        options = {
+            "temperature": o.temperature, "smearing": o.smearing, "magnetization": o.magnetization,
+            "orthonormalization": o.orthonormalization, "seed": o.seed, "maxiter": max(o.maxiter, 300), "progress": False,
+            "tol": min(o.tol, 1e-12),
+        }  # fmt: skip
+        if o.temperature > 0:
+            options["nbands"] = result.point["psi"].shape[2]
+        self._ground = ground(result.model, unfolded(result.basis), options)
+        self._inputs = parameters(result.model, options)
+        if result.inputs is not None:
+            self._inputs = {**self._inputs, **{k: result.inputs[k] for k in result.inputs}}
+
+    @property
+    def solves(self) -> list[Solve]:
+        """Records of the linear solves so far."""
+        return self._ground.solves
+
+    def _step(self) -> None:
+        if self._progress is not None and self._progress() is True:
+            raise NotConverged(f"The response was interrupted after {len(self.solves)} linear solves.")
+
+    @cached_property
+    def _state(self):
+        return self._ground.find(self._inputs)[1]
+
+    @cached_property
+    def _second(self) -> np.ndarray:
+        return second_derivatives(self._ground, self._inputs, self._state, self._step)
+
+    @cached_property
+    def _field(self):
+        if self.result.options.temperature > 0:
+            raise InputError(
+                "A metal screens every electric field: there are no dielectric tensor and Born charges at temperature > 0. Use "
+                "temperature = 0 if this is an insulator."
+            )
+        if self._ground.basis.vacuum.coulomb == "2d":
+            raise InputError("coulomb = '2d': the response of a slab to electric fields is not available.")
+        return field_response(self._ground, self._inputs, self._state, self._step)
+
+    # ------------------------------------------------------------------------------------------------ displacements
+
+    def force_constants(self, asr: bool = False) -> np.ndarray:
+        """d^2A/dR dR (3N, 3N), hartree/bohr^2, symmetric.
+
+        Args:
+            asr: set each self term to minus the sum of the others (acoustic sum rule); the grid breaks it a little.
+        """
+        n = 3 * len(self.result.model.structure)
+        phi = self._second[:n, :n]
+        phi = 0.5 * (phi + phi.T)
+        if not asr:
+            return phi
+        blocks = phi.reshape(n // 3, 3, n // 3, 3).copy()
+        for i in range(n // 3):
+            blocks[i, :, i, :] -= blocks[i].sum(axis=1)
+        phi = blocks.reshape(n, n)
+        return 0.5 * (phi + phi.T)
+
+    def modes(self, asr: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """Frequencies at Gamma (3N, ascending, cm^-1, imaginary ones negative) and displacements (3N, N, 3) of unit norm."""
+        masses = np.repeat(self.result.model.atoms.get_masses() * ELECTRON_MASSES, 3)
+        squares, vectors = np.linalg.eigh(self.force_constants(asr) / np.sqrt(np.outer(masses, masses)))
+        u = (vectors / np.sqrt(masses)[:, None]).T
+        u = u / np.linalg.norm(u, axis=1, keepdims=True)
+        return _frequencies(squares), u.reshape(len(u), -1, 3)
+
+    def phonons(self, asr: bool = True) -> np.ndarray:
+        """Frequencies at Gamma (3N), ascending, cm^-1, imaginary ones negative; without the field of longitudinal modes."""
+        return self.modes(asr)[0]
+
+    def phonons_towards(self, direction, asr: bool = True) -> np.ndarray:
+        r"""Frequencies of an insulator for q -> 0 along a Cartesian direction, with the field of longitudinal modes (LO-TO).
+
+        $\Phi_{ia,jb} + \frac{4\pi}{V} \frac{(q Z^*_i)_a (q Z^*_j)_b}{q \epsilon q}$.
+
+        References:
+            Gonze, Lee, Phys. Rev. B 55, 10355 (1997), equation 60.
+        """
+        q = np.asarray(direction, float)
+        if q.shape != (3,) or not np.linalg.norm(q) > 0:
+            raise InputError(f"direction = {direction!r} must be three Cartesian numbers, not all zero.")
+        charges = self.born_charges(asr=True)
+        toward = np.einsum("a,iab->ib", q, np.swapaxes(charges, 1, 2)).ravel()
+        phi = self.force_constants(asr) + 4 * np.pi / self._volume * np.outer(toward, toward) / (
+            q @ self.dielectric() @ q
+        )
+        masses = np.repeat(self.result.model.atoms.get_masses() * ELECTRON_MASSES, 3)
+        return _frequencies(np.linalg.eigvalsh(phi / np.sqrt(np.outer(masses, masses))))
+
+    # ------------------------------------------------------------------------------------------------ strain
+
+    def _refuse_vacuum(self) -> None:
+        vacuum = self.result.basis.vacuum
+        if any(vacuum.isolated):
+            raise InputError(
+                f"coulomb = {vacuum.coulomb!r}: a cell with vacuum that the interaction is cut in has no elastic constants. Ask for "
+                "phonons() and force_constants()."
+            )
+
+    @property
+    def _volume(self) -> float:
+        return self.result.model.structure.volume
+
+    def internal_strain(self) -> np.ndarray:
+        """dF/dstrain at fixed scaled positions (N, 3, 6), Voigt (xx, yy, zz, 2yz, 2xz, 2xy), hartree/bohr.
+
+        F is the force -dA/dR of positions that are scaled with the cell; times 1 + strain it is that of Cartesian ones.
+        """
+        self._refuse_vacuum()
+        n = 3 * len(self.result.model.structure)
+        coupling = 0.5 * (self._second[:n, n:] + self._second[n:, :n].T)
+        return -coupling.reshape(-1, 3, 6)
+
+    def elastic(self, relaxed: bool = True, convention: str = "abinit") -> np.ndarray:
+        """Elastic constants (6, 6), Voigt, hartree/bohr^3.
+
+        Args:
+            relaxed: let the atoms follow the strain (else they keep their scaled positions).
+            convention: "energy" is d^2A/dstrain^2 per volume, r -> (1 + strain) r with symmetric strains; "abinit" adds the
+                residual stress to it as ABINIT does. They agree where the stress vanishes.
+        """
+        if convention not in ("abinit", "energy"):
+            raise InputError(f"convention = {convention!r} must be 'abinit' or 'energy'.")
+        self._refuse_vacuum()
+        n = 3 * len(self.result.model.structure)
+        c = 0.5 * (self._second[n:, n:] + self._second[n:, n:].T)
+        if relaxed:
+            e, u = np.linalg.eigh(self.force_constants(asr=True))
+            keep = np.argsort(np.abs(e))[3:]
+            coupling = u[:, keep].T @ -self.internal_strain().reshape(n, 6)
+            c = c - coupling.T @ (coupling / e[keep][:, None])
+        c = c / self._volume
+        return c if convention == "energy" else c + self._residual_stress
+
+    @property
+    def _residual_stress(self) -> np.ndarray:
+        s = self.result.stress()
+        return np.diag([s[i, j] if i == j else 0.5 * (s[i, i] + s[j, j]) for i, j in VOIGT])
+
+    # ------------------------------------------------------------------------------------------------ electric field
+
+    def dielectric(self) -> np.ndarray:
+        """High-frequency dielectric tensor (3, 3): ions held fixed."""
+        alpha = 0.5 * (self._field[0] + self._field[0].T)
+        return np.eye(3) + 4 * np.pi / self._volume * alpha
+
+    def polarizability(self) -> np.ndarray:
+        """Electronic polarizability of the cell (3, 3), bohr^3, in its periodic surroundings."""
+        return 0.5 * (self._field[0] + self._field[0].T)
+
+    def born_charges(self, asr: bool = False) -> np.ndarray:
+        """Dynamical charges (N, 3, 3), units of e: dF[i, a] / dE[b] at fixed ions; `asr` removes their mean."""
+        z = self._field[1]
+        return z - z.mean(axis=0) if asr else z
+
+
+def _frequencies(squares) -> np.ndarray:
+    return np.sign(squares) * np.sqrt(np.abs(squares)) * INVERSE_CM
+
+
+def response(result, progress=None) -> Response:
+    """Linear response of a converged result: phonons at Gamma, elastic constants, Born charges, dielectric tensor.
+
+    Args:
+        result: a converged result.
+        progress: None, or a function called before each linear solve; where it returns True the response ends.
+
+    Raises:
+        NotConverged: the result did not converge, or a linear solve failed.
+        InputError: a smearing without a minimum.
+    """
+    return Response(result)

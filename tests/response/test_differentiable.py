@@ -1,0 +1,116 @@
+"""The differentiable minimum against central differences of its own minima, and forward against reverse mode."""
+
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ase.build import bulk
+
+import dftopt
+
+SHEAR = np.array([[0.01, 0.02, 0], [0, -0.015, 0.01], [0.005, 0, 0.02]])
+
+
+def sheared(atoms):
+    atoms.set_cell(atoms.cell.array @ (np.eye(3) + SHEAR), scale_atoms=True)
+    return atoms
+
+
+@lru_cache
+def insulator():
+    atoms = sheared(bulk("Si", a=5.43))
+    atoms.positions[0] += [0.11, -0.07, 0.05]
+    model = dftopt.Model(atoms, xc="PBE")
+    return dftopt.differentiable(model, dftopt.PlaneWaves(model, ecut=3.0))
+
+
+@lru_cache
+def metal():
+    model = dftopt.Model(sheared(bulk("Al", a=4.05)), xc="LDA")
+    basis = dftopt.PlaneWaves(model, ecut=3.0, kpts=(3, 1, 1))
+    return dftopt.differentiable(model, basis, temperature=0.02, nbands=6)
+
+
+SYSTEMS = {"insulator": insulator, "metal": metal}
+STEP = {
+    "positions": 4e-3, "strain": 1.5e-3, "rloc": 2e-3, "r": 2e-3, "cloc": 1e-2, "h": 1e-2, "kappa": 2e-2, "mu": 5e-3,
+    "beta": 3e-3, "temperature": 1e-3, "electrons": 1e-2, "fractions": 5e-3,
+}  # fmt: skip
+
+
+def along(f, path, entry, t):
+    """Parameters with t added to one entry of the leaf that `path` leads to."""
+
+    def change(where, leaf):
+        keys = tuple(getattr(p, "key", getattr(p, "idx", None)) for p in where)
+        return leaf.at[entry].add(t) if keys == path else leaf
+
+    return jax.tree_util.tree_map_with_path(change, f.parameters)
+
+
+def outputs(f, names):
+    """Several outputs of one minimum."""
+
+    def values(p):
+        found = f(p)
+        return {name: found[name] for name in names}
+
+    return values
+
+
+def numeric(f, names, path, entry):
+    h = next(STEP[key] for key in reversed(path) if key in STEP)
+    a = [outputs(f, names)(along(f, path, entry, m * h)) for m in (1, -1, 2, -2)]
+    return jax.tree.map(lambda p, m, pp, mm: np.asarray((8 * (p - m) - (pp - mm)) / (12 * h)), *a)
+
+
+CASES = {
+    "insulator": [
+        (("positions",), (0, 0)),
+        (("strain",), (0, 0)),
+        (("pseudopotentials", "Si", "rloc"), ()),
+        (("pseudopotentials", "Si", "h", 0), (0, 0)),
+        (("xc", "gga_x_pbe", "kappa"), ()),
+        (("xc", "gga_c_pbe", "beta"), ()),
+    ],
+    "metal": [
+        (("strain",), (0, 1)),
+        (("temperature",), ()),
+        (("electrons",), ()),
+        (("pseudopotentials", "Al", "cloc"), (0,)),
+    ],
+}
+OUTPUTS = {
+    "insulator": ("energy", "forces", "stress", "density", "eigenvalues", "gap"),
+    "metal": ("free_energy", "energy", "stress", "density", "eigenvalues", "occupations", "fermi_level"),
+}
+
+
+@pytest.mark.parametrize(("system", "path", "entry"), [(s, *c) for s, cases in CASES.items() for c in cases])
+def test_forward_derivatives_are_those_of_central_differences(system, path, entry):
+    f, names = SYSTEMS[system](), OUTPUTS[system]
+    direction = jax.tree.map(jnp.subtract, along(f, path, entry, 1.0), f.parameters)
+    _, exact = jax.jvp(outputs(f, names), (f.parameters,), (direction,))
+    close = numeric(f, names, path, entry)
+    for name in names:
+        error, scale = np.abs(exact[name] - close[name]).max(), max(np.abs(close[name]).max(), 1e-3)
+        print(f"{system} d {name} / d {path}: {scale:.3e}, relative error {error / scale:.1e}")
+        assert error < 1e-6 * scale, (name, error / scale)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_reverse_mode_is_the_transpose_of_forward_mode(system):
+    f = SYSTEMS[system]()
+    random = np.random.default_rng(1)
+    p = {name: f.parameters[name] for name in ("positions", "strain", "pseudopotentials", "xc")}
+    values_at = lambda p: outputs(f, [name for name in OUTPUTS[system] if name != "gap"])({**f.parameters, **p})
+    draw = lambda x: jnp.asarray(random.normal(size=x.shape))
+    direction = jax.tree.map(draw, p)
+    values, change = jax.jvp(values_at, (p,), (direction,))
+    weights = jax.tree.map(draw, values)
+    (back,) = jax.vjp(values_at, p)[1](weights)
+    dot = lambda a, b: float(sum(jnp.vdot(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)))
+    assert dot(weights, change) == pytest.approx(dot(back, direction), rel=1e-10)
+    assert max(s.residual for s in f.solves) < 1e-11
