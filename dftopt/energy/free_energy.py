@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
-from dftopt.bases.transforms import density_of_bands, over_bands, to_grid
+from dftopt.bases.transforms import density_of_bands, local_product
 from dftopt.energy.coulomb import dipole_energy
 from dftopt.energy.exchange_correlation import exchange_correlation
 from dftopt.energy.fields import fields
@@ -93,7 +93,7 @@ def orbital_terms(psi: Complex[Array, "s k b npw"], f: Float[Array, "s k b"], or
         parts, e_kin, e_nl = jax.vmap(one_k)(*x)
         return rho + jnp.sum(parts, axis=0), (e_kin, e_nl)
 
-    grid = jnp.zeros((() if orbitals.q is None else (2,)) + tuple(w.shape[1] for w in orbitals.waves))
+    grid = jnp.zeros((() if orbitals.q is None else (2,)) + tuple(w.points for w in orbitals.waves))
 
     def at_spin(x):  # one spin after the other: two loops at once would only compete for the cache
         summed, (e_kin, e_nl) = jax.lax.scan(one_block, grid, k_blocks((*x, jnp.arange(nk)), nb, block))
@@ -139,20 +139,23 @@ def apply_hamiltonian(
 def h_psi(psi: Complex[Array, "b npw"], potential: Float[Array, "*fields"], orbitals: Orbitals, i, block: int):
     """`apply_hamiltonian` at one k point (index i) and one spin."""
 
-    def average(v, p):
-        r = to_grid(p, orbitals.to_box[i], orbitals.waves)
-        return jnp.sum(v * (r.real**2 + r.imag**2))
+    def orbital_energy(p):
+        return jnp.sum(kinetic(p, orbitals.half_q2[i])) + jnp.sum(
+            nonlocal_(p, orbitals.projectors[i], orbitals.coupling)
+        )
 
-    def band_energy(p):
-        energy = jnp.sum(kinetic(p, orbitals.half_q2[i]))
-        energy += jnp.sum(nonlocal_(p, orbitals.projectors[i], orbitals.coupling))
-        if orbitals.q is None:
-            return energy + average(potential, p)
-        v_tau = 0.5 * potential[1]
-        return energy + average(potential[0], p) + sum(average(v_tau, p * orbitals.q[i, :, a]) for a in range(3))
+    def local_part(v, p):
+        return local_product(p, v, orbitals.to_box[i], orbitals.from_box[i], orbitals.waves, block)
 
     # JAX's gradient of a real function of z = x + iy is d/dx - i d/dy = 2 conj(H z)
-    return over_bands(lambda p: 0.5 * jax.grad(band_energy)(p).conj(), psi, block)
+    out = 0.5 * jax.grad(orbital_energy)(psi).conj()
+    if orbitals.q is None:
+        return out + local_part(potential, psi) * orbitals.mask[i]
+    out += local_part(potential[0], psi) * orbitals.mask[i]
+    for a in range(3):
+        q = orbitals.q[i, :, a]  # zero on padding
+        out += q * local_part(0.5 * potential[1], q * psi)
+    return out
 
 
 def potential_energy(summed: Float[Array, "s *fields"], prepared: Prepared):

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
 from dftopt.bases.sizes import padded
+from dftopt.bases.transforms import Waves
 from dftopt.energy import ewald, local, nonlocal_
 from dftopt.energy.coulomb import Coulomb, DipoleCorrection, prepare_dipole
 from dftopt.energy.dispersion import Dispersion, dispersion, dispersion_of
@@ -27,7 +28,8 @@ class Orbitals:
 
     Attributes:
         to_box: index into the sphere for each point of the box that holds all spheres.
-        waves: plane-wave matrices of the three axes, see `bases.transforms`.
+        from_box: index into the box for each plane wave, 0 on padding.
+        waves: cosines and sines of the three axes, see `bases.transforms`.
         half_q2: |k + G|^2 / 2, hartree, zero on padding.
         mask: 1 on plane waves, 0 on padding.
         projectors: nonlocal projectors with structure factor and V^(-1/2).
@@ -36,7 +38,8 @@ class Orbitals:
     """
 
     to_box: Int[Array, "k box"]
-    waves: tuple[Complex[Array, "b n"], ...]
+    from_box: Int[Array, "k npw"]
+    waves: tuple[Waves, ...]
     half_q2: Float[Array, "k npw"]
     mask: Float[Array, "k npw"]
     projectors: Complex[Array, "k projectors npw"]
@@ -171,7 +174,7 @@ def key_of(model, basis, band_block: int | None = None) -> Key:
     layouts = tuple(model.potentials[e].layout for e in s.species)
     if band_block is None:
         n = basis.fft[0] * basis.fft[1] * basis.fft[2]
-        band_block = max(1, int(5e6 / (16 * n))) if jax.default_backend() == "cpu" else 64
+        band_block = max(1, int(2.5e5 / (16 * n))) if jax.default_backend() == "cpu" else 64
     d = dispersion_of(model, basis.vacuum.repeated)
     return Key(model.functional, basis.fft, model.nspin, layouts, s.species, s.species_of, band_block, d)
 
@@ -333,8 +336,11 @@ def prepare_orbitals(inputs, a, key: Key) -> Orbitals:
     for i, s in enumerate(key.species_of):
         phase = jnp.exp(-2j * jnp.pi * (a["kG"] @ frac[i]))
         rows.append(at_origin[s] * phase)
+    npw = a["mask"].shape[1]
+    places = jnp.arange(a["to_box"].shape[1], dtype=a["to_box"].dtype)
     return Orbitals(
         to_box=a["to_box"],
+        from_box=jax.vmap(lambda t: jnp.zeros(npw, t.dtype).at[t].set(places, mode="drop"))(a["to_box"]),
         waves=a["waves"],
         half_q2=0.5 * jnp.sum(q**2, axis=-1) * a["mask"],
         mask=a["mask"],

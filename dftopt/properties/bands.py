@@ -81,11 +81,7 @@ def states_at(result, kpts, nbands: int | None = None, orbitals: bool = True) ->
         raise InputError(f"nbands = {nbands}: between 1 and {fewest} bands exist with ecut = {basis.ecut:g} hartree.")
     total = min(nbands + BUFFER, fewest)
     npw = -(-max(len(s) for s in spheres) // PAD) * PAD
-    to_box, waves, lowest = box_maps(spheres, basis.fft, npw)
-    shape = tuple(w.shape[0] for w in waves)
-    from_box = np.zeros((len(k), npw), np.int32)
-    for row, s in zip(from_box, spheres, strict=True):
-        row[: len(s)] = np.ravel_multi_index((s - lowest).T, shape)
+    to_box, waves, from_box = box_maps(spheres, basis.fft, npw)
     arrays = {
         "cell": model.structure.cell,
         "kG": fractional_kG(k, spheres, npw),
