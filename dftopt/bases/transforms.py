@@ -46,10 +46,9 @@ class Waves(NamedTuple):
 def waves_1d(m: int, n: int) -> Waves:
     """Cosines and sines for g = -m ... m on n points."""
     angle = lambda g, j: 2 * np.pi * (np.outer(g, j) % n) / n
-    return Waves(
-        np.cos(angle(np.arange(m + 1), np.arange(n // 2 + 1))),
-        np.sin(angle(np.arange(1, m + 1), np.arange(1, (n + 1) // 2))),
-    )
+    cos = np.cos(angle(np.arange(m + 1), np.arange(n // 2 + 1)))
+    sin = np.sin(angle(np.arange(1, m + 1), np.arange(1, (n + 1) // 2)))
+    return Waves(cos, sin)  # type: ignore[arg-type]  # NumPy arrays, as all that is static
 
 
 def extent(spheres: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -64,7 +64,7 @@ def _checksum(f: h5py.File) -> str:
         if isinstance(item, h5py.Dataset):
             array = np.ascontiguousarray(item[()])
             digest.update(f"{name} {array.dtype} {array.shape}".encode())
-            digest.update(array.view(np.uint8).reshape(-1) if array.size else b"")
+            digest.update(array.tobytes())
 
     f.visititems(add)
     return digest.hexdigest()

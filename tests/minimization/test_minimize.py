@@ -7,7 +7,7 @@ import pytest
 from systems import METAL, aluminium, aluminium_result, silicon, silicon_result
 
 import dftopt
-from dftopt.errors import DFTOptWarning, InputError, NotConverged
+from dftopt.errors import InputError, NotConverged
 from dftopt.minimization.clock import Clock
 from dftopt.minimization.smearing import FermiDirac
 
