@@ -26,6 +26,7 @@ FLOORS = {
     "minimization": ("Minimization", "From unconstrained parameters to the minimum."),
     "properties": ("Properties", "What follows from a result."),
     "calculator": ("Calculator", "ASE, series of structures, pictures, files."),
+    "alloy": ("Alloys", "Expansions, configurations, Monte Carlo, kinetics. `dftopt.alloy` offers the main names."),
     "macro": ("Macroscopic dynamics", "Simulators and samples. `dftopt.macro` offers the main names of these modules."),
 }
 

@@ -139,7 +139,9 @@ def _orbit(parent: Parent, cluster: np.ndarray, distances: np.ndarray) -> Orbit:
         np.linalg.norm(parent.position(a) - parent.position(b)) for a, b in combinations(cluster, 2)
     ]  # k (k - 1) / 2 distances
     shells = tuple(sorted(int(abs(distances - d).argmin()) + 1 for d in apart))
-    return Orbit(np.stack(list(unique.values())), np.array(sorted(permutations)), shells, max(apart, default=0.0))
+    return Orbit(
+        np.stack(list(unique.values())), np.array(sorted(permutations)), shells, float(max(apart, default=0.0))
+    )
 
 
 def _origin(cluster: np.ndarray) -> np.ndarray:

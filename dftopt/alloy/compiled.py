@@ -10,11 +10,13 @@ References:
     Steele, Lea, Flood, OOPSLA 2014 (splitmix64, which passes BigCrush).
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
 U = np.uint64
-OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 @njit(inline="always", **OPTIONS)
@@ -55,7 +57,7 @@ def _local(s, i, b, a, onsite, n2, e2, d2, n3, e3, n4, e4):
     return e
 
 
-@njit(**OPTIONS)
+@njit(forceinline=True, **OPTIONS)  # a call with so many arguments takes as long as the work
 def _change(s, i, b, new, simple, onsite, n2, e2, d2, n3, e3, n4, e4):
     """Energy change when site i becomes `new`."""
     old = s[i]

@@ -1,6 +1,7 @@
 """Configurations: symmetry-distinct orderings of small cells, and special quasi-random structures."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -33,7 +34,8 @@ def supercells(parent: Parent, cells: int) -> list[Supercell]:
     References:
         Hart, Forcade, Phys. Rev. B 77, 224115 (2008).
     """
-    out, seen = [], set()
+    out: list[Supercell] = []
+    seen: set[bytes] = set()
     for a in range(1, cells + 1):
         for d in range(1, cells // a + 1):
             if cells % (a * d):
@@ -85,14 +87,14 @@ def orderings(parent: Parent, species: int, atoms: int, composition=None, smalle
         InputError: numbers that are not whole and positive, or more decorations than can be looked at.
     """
     whole("species", species, 2)
-    whole("atoms", atoms, len(parent.basis))
+    largest = whole("atoms", atoms, len(parent.basis)) // len(parent.basis) * len(parent.basis)
+    if species**largest > MOST:
+        raise InputError(
+            f"{species}^{largest} decorations of {largest} sites are too many: take at most {_most(species)} atoms per cell."
+        )
     out = []
     for cells in range(max(1, -(-smallest // len(parent.basis))), atoms // len(parent.basis) + 1):
         n = cells * len(parent.basis)
-        if species**n > MOST:
-            raise InputError(
-                f"{species}^{n} decorations of {n} sites are too many: take at most {_most(species)} atoms per cell."
-            )
         numbers = np.arange(species**n)
         powers = species ** np.arange(n)
         codes = (numbers[:, None] // powers) % species
@@ -139,12 +141,17 @@ def _basis(rows: np.ndarray) -> np.ndarray:
     h = [list(map(int, r)) for r in rows]
     for c in range(3):
         while sum(1 for r in h[c:] if r[c]) > 1:
-            h[c:] = sorted(h[c:], key=lambda r, c=c: (r[c] == 0, abs(r[c])))
+            h[c:] = sorted(h[c:], key=partial(_pivot, c))
             for r in range(c + 1, len(h)):
                 q = h[r][c] // h[c][c]
                 h[r] = [a - q * b for a, b in zip(h[r], h[c], strict=True)]
-        h[c:] = sorted(h[c:], key=lambda r, c=c: r[c] == 0)
+        h[c:] = sorted(h[c:], key=partial(_pivot, c))
     return hermite(np.array(h[:3]))
+
+
+def _pivot(column: int, row: list[int]) -> tuple[bool, int]:
+    """Rows with the smallest entry that is not zero come first."""
+    return row[column] == 0, abs(row[column])
 
 
 def canonical(cell: Supercell, codes: np.ndarray) -> str:
@@ -163,8 +170,8 @@ def canonical(cell: Supercell, codes: np.ndarray) -> str:
             if best is None or (h, text) < best:
                 best = (h, text)
     assert best is not None  # there is at least the identity
-    h = np.frombuffer(best[0], int).reshape(3, 3)
-    return ",".join(str(h[i, j]) for i in range(3) for j in range(i, 3)) + ":" + "".join(str(c) for c in best[1])
+    rows = np.frombuffer(best[0], int).reshape(3, 3)
+    return ",".join(str(rows[i, j]) for i in range(3) for j in range(i, 3)) + ":" + "".join(str(c) for c in best[1])
 
 
 def quasirandom(

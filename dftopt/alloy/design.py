@@ -55,9 +55,20 @@ def design_matrix(structures: list[tuple[Supercell, np.ndarray]], orbits: list[O
                 tensor = means[orders.index(orbit.order)]
                 place = [o for o in orbits if o.order == orbit.order].index(orbit)
                 for alike in orbit.decorations(count - 1):
-                    values = np.mean([tensor[(slice(None), place, *given)] for given in alike], axis=0)
+                    values = np.mean(
+                        [tensor[:, place].reshape(len(tensor), -1)[:, _flat(given, count - 1)] for given in alike],
+                        axis=0,
+                    )
                     out[rows[begin : begin + width], column] = values[: len(rows) - begin]
                     column += 1
+    return out
+
+
+def _flat(given: tuple[int, ...], functions: int) -> int:
+    """Place of some functions in a flattened tensor."""
+    out = 0
+    for f in given:
+        out = out * functions + f
     return out
 
 

@@ -240,6 +240,12 @@ class ClusterExpansion:
         codes = [np.full(len(cell), i, np.int8) for i in range(len(self.species))]
         return self.correlations([(cell, c) for c in codes]) @ self.coefficients
 
+    def cells(self, size, composition, barriers, vacancies: int | None = None) -> dict:
+        """Plain arrays for vacancy jumps on a lattice of conventional cells; see `dftopt.alloy.cells.cells`."""
+        from dftopt.alloy.cells import cells
+
+        return cells(self, size, composition, barriers, vacancies)
+
     def save(self, path) -> None:
         """Write one readable JSON file."""
         files.save(self, path)

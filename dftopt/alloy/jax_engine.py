@@ -47,9 +47,8 @@ def _totals(tables, codes, sublattices):
         for near, table in zip(neighbours, energies, strict=True):
             if near.shape[1]:
                 others = s[near]  # (n, R, k - 1)
-                index = (b[:, None], jnp.arange(near.shape[1])[None], s[:, None])
-                index += tuple(others[..., l] for l in range(near.shape[2]))
-                total += jnp.sum(table[index]) / (near.shape[2] + 1)
+                own = b[:, None], jnp.arange(near.shape[1])[None], s[:, None]
+                total += jnp.sum(table[(*own, *(others[..., l] for l in range(near.shape[2])))]) / (near.shape[2] + 1)
         return total
 
     return jax.lax.map(one, codes)

@@ -31,6 +31,7 @@ COMMANDS = {
     "phonons": "phonon bands and density of states, through phonopy",
     "response": "phonons at Gamma, elastic constants, dielectric tensor and Born charges, by linear response",
     "label": "energy, forces and stress of every frame of a file, to train potentials",
+    "alloy": "cluster expansion, phase behaviour and kinetics of an alloy; a campaign that computes its own energies",
     "macro": "an equation for a few coordinates of a large stochastic system, learned from small simulations",
     "info": "versions and devices; or what a file holds",
 }

@@ -10,12 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ase.units import kB
 
 from dftopt.errors import InputError
 from dftopt.macro import checks
 from dftopt.macro.random import key_words, uniform, words
-
-BOLTZMANN = 8.617333262145179e-05  # eV/K
 
 
 @partial(
@@ -192,7 +191,7 @@ class AlloyLattice:
             dE += self._local(shape, second, j) - self._local(shape, first, j)
             kra = jnp.append(self.barriers, 0.0)[s[j]]
             barrier = jnp.maximum(jnp.maximum(kra + dE / 2, dE), 0.0)
-            return jnp.where(s[j] == empty, 0.0, jnp.exp(-barrier / (BOLTZMANN * self.temperature)))
+            return jnp.where(s[j] == empty, 0.0, jnp.exp(-barrier / (kB * self.temperature)))
 
         return jax.vmap(one)(targets), targets
 
@@ -261,7 +260,7 @@ def AlloyOrdering(
     lattice = ce.cells(size, composition, barriers, vacancies)
     if min(lattice["counts"][:-1]) == 0:
         raise InputError(f"composition = {composition}: every species of the expansion needs at least one site.")
-    fastest = float(np.exp(-min(lattice["barriers"]) / (BOLTZMANN * float(temperature))))
+    fastest = float(np.exp(-min(lattice["barriers"]) / (kB * float(temperature))))
     z = len(lattice["hops"][0])
     arrays = {name: jax.tree.map(jnp.asarray, lattice[name]) for name in ("barriers", "onsite", "energies")}
     return AlloyLattice(temperature=float(temperature), reference=z * fastest, **{**lattice, **arrays})

@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 from ase.build import bulk
@@ -7,7 +9,7 @@ from scipy import stats
 from dftopt.alloy import ClusterExpansion, Parent, Supercell, monte_carlo, vacancy_kmc
 from dftopt.alloy.hamiltonian import hamiltonian
 from dftopt.alloy.kinetics import rates
-from dftopt.alloy.order_parameters import bond_counts, warren_cowley
+from dftopt.alloy.order_parameters import bond_counts, sro, warren_cowley
 from dftopt.errors import InputError
 
 BARRIERS = {"Nb": 0.6, "Mo": 0.7, "Ta": 0.01}  # so low that the barrier of many jumps of Ta is max(dE, 0)
@@ -69,6 +71,32 @@ def test_kinetics_and_monte_carlo_agree(ternary, engine, replicas, samples):
     d, dof = len(away), 2 * replicas - 2  # Hotelling: the covariance is measured as well
     t2 = away @ np.linalg.solve(spread, away)
     assert stats.f.sf(t2 * (dof - d + 1) / (dof * d), d, dof - d + 1) > 0.01
+
+
+def test_kinetics_sample_the_exact_ensemble():
+    # all configurations of 2 Nb, 3 Mo, 10 Ta and a vacancy on 16 sites; the second barriers are mostly max(dE, 0)
+    blank = ClusterExpansion.blank(Parent.of(bulk("Nb", "bcc", a=3.3)), ("Nb", "Mo", "Ta"), (3.0,))
+    ce = ClusterExpansion(
+        blank.parent, blank.species, blank.cutoffs, 0.06 * np.random.default_rng(1).normal(size=len(blank.names))
+    )
+    cell, codes = Supercell.of(ce.parent, (2, 2, 2)), []
+    for first in combinations(range(1, 16), 2):
+        for second in combinations(sorted(set(range(1, 16)) - set(first)), 3):
+            row = np.full(16, 2, np.int8)
+            row[0], row[list(first)], row[list(second)] = 3, 0, 1
+            codes.append(row)
+    energy = hamiltonian(ce, cell, True).energy(np.array(codes))
+    weight = np.exp(-(energy - energy.min()) * 16 / (kB * 900))
+    weight /= weight.sum()
+    exact = np.r_[weight @ sro(cell, np.array(codes), 1, 3)[:, 0, [0, 0, 1], [1, 2, 2]], weight @ energy]
+    for barriers in ({"Nb": 0.5, "Mo": 0.6, "Ta": 0.4}, {"Nb": 0.1, "Mo": 0.02, "Ta": 0.05}):
+        got = vacancy_kmc(
+            ce, (2, 2, 2), {"Nb": 2, "Mo": 3, "Ta": 10}, 900.0, barriers, replicas=12, samples=500, jumps=40,
+            equilibration=2000, shells=1,
+        )  # fmt: skip
+        values = np.column_stack([got.sro[:, 0, [0, 0, 1], [1, 2, 2]], got.energy])
+        means = np.stack([values[got.replica == r].mean(0) for r in range(12)])
+        assert np.all(abs(means.mean(0) - exact) < 4 * means.std(0, ddof=1) / np.sqrt(12))
 
 
 def test_sum_rules_on_configurations_of_kinetics(ternary):

@@ -1,0 +1,230 @@
+"""The closed loop: propose structures, compute their energies, refit, until predictions are certain enough.
+
+Results live in an ASE database (`ase db FILE` and `ase db FILE -w` show them). Every ordering has a text that is the same for
+all its descriptions; the database is asked to reserve it before a calculation starts, so that nothing is computed twice, also
+by workers beside each other and after an interruption.
+"""
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.db import connect
+
+from dftopt.alloy.configurations import Ordering, orderings
+from dftopt.alloy.equilibrium import whole
+from dftopt.alloy.expansion import ClusterExpansion
+from dftopt.alloy.ground_states import hull
+from dftopt.alloy.matching import Match
+from dftopt.alloy.parent import Parent
+from dftopt.errors import DFTOptWarning, InputError
+
+PRIOR = 1e-3  # of the ridge that proposes before there are energies
+FEWEST = 4  # structures with energies before a fit
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Where a campaign stands.
+
+    Args:
+        expansion: the last fit; None before there were enough energies.
+        certain: the largest deviation among all orderings is as small as wanted.
+        uncertainty: that deviation, eV per atom.
+        rows: one dictionary per structure: key, formula, status, energy (eV per cell), round, reason.
+        rounds: list of dictionaries: structures, cv_rmse, uncertainty, proposed.
+    """
+
+    expansion: ClusterExpansion | None
+    certain: bool
+    uncertainty: float
+    rows: list[dict]
+    rounds: list[dict]
+
+
+def run(
+    parent: Atoms,
+    species,
+    cutoffs,
+    compute: Callable[[Atoms], float],
+    database: str,
+    *,
+    atoms: int = 4,
+    wanted: float = 0.005,
+    calculations: int = 50,
+    batch: int = 4,
+    composition=None,
+    method: str = "ridge",
+    seed: int = 0,
+    retry: bool = False,
+    log: Callable[[str], None] = lambda text: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Propose, compute and refit.
+
+    Each round proposes the predicted ground states that were not computed yet, then the orderings with the largest predictive
+    deviation, one after another as if each were known. Structures of a round are computed by number of atoms, so that programs
+    are used again.
+
+    Args:
+        parent: ASE Atoms of the lattice; structures are computed at its size.
+        species: symbols.
+        cutoffs: of the expansion, angstrom.
+        compute: energy in eV of a cell; an exception is written down as a failure.
+        database: file or URL that `ase.db.connect` takes.
+        atoms: largest number of atoms in a cell.
+        wanted: largest deviation of a prediction among all orderings at which to end, eV per atom.
+        calculations: at most so many in this run.
+        batch: structures per round.
+        composition: (K,) lowest and highest fraction of each species.
+        method: of the fit.
+        seed: of the cross-validation.
+        retry: compute again what failed before.
+        log: takes lines of text.
+        stop: true when the run should end (a signal, a time limit).
+
+    Returns:
+        Outcome.
+
+    Raises:
+        InputError: numbers that are not positive, wrong species or cutoffs, or a database of something else.
+    """
+    for name, value in (("atoms", atoms), ("calculations", calculations), ("batch", batch)):
+        whole(name, value, 1)
+    if not isinstance(wanted, (int, float)) or not 0 < wanted < np.inf:
+        raise InputError(f"wanted = {wanted!r} must be a positive energy, eV per atom.")
+    lattice = Parent.of(parent)
+    blank = ClusterExpansion.blank(lattice, species, cutoffs)
+    pool = orderings(lattice, len(blank.species), atoms, composition)
+    if not pool:
+        raise InputError(f"composition = {composition}: no ordering of up to {atoms} atoms has it.")
+    keys = [o.key for o in pool]
+    X = blank.correlations([(o.supercell, o.codes) for o in pool])
+    db = connect(database)
+    forget(db, retry)
+    done, rounds = 0, []
+    while True:
+        energies = known(db)
+        held = [i for i, k in enumerate(keys) if k in energies]
+        tried = {row.get("ordering") for row in db.select()}
+        ce, deviation = fit(blank, [pool[i] for i in held], [energies[keys[i]] for i in held], X, method, seed)
+        worst = float(deviation.max())
+        rounds.append({
+            "structures": len(held), "uncertainty_eV": worst if ce else None, "cv_rmse_eV": ce.cv_rmse if ce else None,
+        })  # fmt: skip
+        log(
+            f"round {len(rounds):3d}: {len(held)} of {len(pool)} orderings computed"
+            + (f", cv rmse {1e3 * ce.cv_rmse:.2f}, largest deviation {1e3 * worst:.2f} meV/atom" if ce else "")
+        )
+        free = [i for i, k in enumerate(keys) if k not in tried]
+        if ce is not None and worst <= wanted or not free or done >= calculations or stop():
+            certain = ce is not None and worst <= wanted
+            return Outcome(ce, certain, worst if ce else np.inf, table(db), rounds)
+        chosen = propose(X, held, free, min(batch, calculations - done), ce, pool)
+        for i in sorted(chosen, key=lambda i: len(pool[i].codes)):
+            if stop():
+                break
+            done += _compute(db, keys[i], pool[i], blank.species, compute, len(rounds), log)
+
+
+def fit(blank, structures: list[Ordering], energies, X, method, seed):
+    """Expansion of what is known (None while it is too little), and the deviation of every ordering, eV per atom."""
+    if len(structures) < FEWEST:
+        return None, np.full(len(X), np.inf)
+    zero = np.zeros(1)
+    matches = [Match(o.supercell, o.codes, np.arange(len(o.codes)), zero, 0.0, 1.0) for o in structures]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DFTOptWarning)  # small cells alias and leave open: that is what the loop is for
+        ce = blank.refit(matches, energies, method, min(10, len(structures)), seed, allow_undetermined=True)
+    return ce, np.sqrt(np.maximum(np.einsum("ri,ij,rj->r", X, ce.covariance, X), 0))
+
+
+def propose(X, held, free, count, ce, pool) -> list[int]:
+    """Orderings to compute next: predicted ground states first, then the most uncertain ones."""
+    chosen: list[int] = []
+    if ce is not None:
+        c = np.stack([np.bincount(o.codes, minlength=len(ce.species)) / len(o.codes) for o in pool])
+        above = hull(c, X @ ce.coefficients, ce.pure()).above
+        chosen = [i for i in sorted(free, key=lambda i: (above[i], len(pool[i].codes))) if above[i] < 1e-9][:count]
+    precision = PRIOR * np.eye(X.shape[1]) + X[held].T @ X[held]
+    covariance = np.linalg.inv(precision)
+    for i in chosen:
+        covariance = _known(covariance, X[i])
+    while len(chosen) < min(count, len(free)):
+        left = [i for i in free if i not in chosen]
+        value = np.einsum("ri,ij,rj->r", X[left], covariance, X[left])
+        best = left[int(np.argmax(value))]
+        chosen.append(best)
+        covariance = _known(covariance, X[best])
+    return chosen
+
+
+def _known(covariance, x):
+    """Covariance once the energy with the correlations x is known."""
+    v = covariance @ x
+    return covariance - np.outer(v, v) / (1 + x @ v)
+
+
+def _compute(db, key, ordering: Ordering, species, compute, turn, log) -> int:
+    """One calculation, written to the database; 0 if another worker has it."""
+    structure = ordering.supercell.atoms([species[c] for c in ordering.codes])
+    number = db.reserve(ordering=key)
+    if number is None:
+        return 0
+    begun = time.perf_counter()
+    try:
+        energy = float(compute(structure.copy()))
+        if not np.isfinite(energy):
+            raise ValueError(f"the energy is {energy}")
+    except Exception as error:  # one structure that fails must not end the campaign: it is told in the table
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        db.write(structure, id=number, ordering=key, status="failed", round=turn, reason=reason[:500])
+        log(f"  {structure.get_chemical_formula():12s} failed: {reason}")
+        return 1
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    structure.calc = SinglePointCalculator(structure, energy=energy)
+    seconds = time.perf_counter() - begun
+    db.write(structure, id=number, ordering=key, status="done", round=turn, seconds=seconds)
+    log(f"  {structure.get_chemical_formula():12s} {energy:16.6f} eV {seconds:8.1f} s")
+    return 1
+
+
+def forget(db, retry: bool) -> None:
+    """Drop what an ended run had reserved, and with `retry` what failed.
+
+    Raises:
+        InputError: the database holds rows of something else.
+    """
+    gone = []
+    for row in db.select():
+        if "ordering" not in row:
+            raise InputError(f"The database holds row {row.id}, which is not of a campaign: name another one.")
+        if row.get("status") is None or (retry and row.status == "failed"):
+            gone.append(row.id)
+    db.delete(gone)
+
+
+def known(db) -> dict[str, float]:
+    """Energies by ordering, eV per cell."""
+    return {row.ordering: row.energy for row in db.select(status="done")}
+
+
+def table(db) -> list[dict[str, Any]]:
+    """What is done and what failed."""
+    return [
+        {
+            "ordering": row.ordering,
+            "formula": row.formula,
+            "status": row.get("status", "running"),
+            "energy_eV": row.get("energy"),
+            "round": row.get("round"),
+            "seconds": row.get("seconds"),
+            "reason": row.get("reason"),
+        }
+        for row in db.select()
+    ]

@@ -1,0 +1,87 @@
+"""A lattice of conventional cells as plain arrays, for simulators that know nothing of expansions."""
+
+import numpy as np
+
+from dftopt.alloy.equilibrium import counts_of
+from dftopt.alloy.hamiltonian import hamiltonian
+from dftopt.alloy.kinetics import check_barriers, check_large
+from dftopt.alloy.parent import Parent
+from dftopt.alloy.supercell import Supercell
+
+
+def cells(ce, size, composition, barriers, vacancies: int | None = None) -> dict:
+    """Everything of an expansion that vacancy jumps on a lattice of conventional cells need.
+
+    Sites are (x, y, z, b): cell and site in it. Energies are those of `dftopt.alloy.hamiltonian`.
+
+    Args:
+        ce: a ClusterExpansion.
+        size: conventional cells along each axis.
+        composition: fraction or number of sites by symbol.
+        barriers: eV by symbol.
+        vacancies: empty sites; default one per 1,024 sites.
+
+    Returns:
+        species, sites, basis, counts, barriers, onsite, energies, clusters, hops; see `dftopt.macro.alloy_ordering`.
+
+    Raises:
+        InputError: as `vacancy_kmc`.
+    """
+    supercell = Supercell.of(ce.parent, size)
+    check_large(ce, supercell)
+    kra = check_barriers(ce, barriers)
+    vacancies = max(1, len(supercell) // 1024) if vacancies is None else int(vacancies)
+    counts = counts_of(ce, supercell, composition, vacancies)
+    parent = ce.parent
+    unit = Supercell(parent, parent.conventional)
+    h = hamiltonian(ce, supercell, True)
+    kept = [k for k, e in enumerate(h.energies) if e.shape[1]]
+    sublattice = unit.sites[:, 0]
+    clusters = []
+    for k in kept:
+        vectors = _vectors(ce, k + 2)
+        clusters.append(_nested(_relative(parent, unit, [vectors[b] for b in sublattice])))
+    shell = parent.shell_vectors(1)
+    return {
+        "species": ce.species,
+        "sites": tuple(int(x) for x in size),
+        "basis": len(unit),
+        "counts": tuple(int(c) for c in counts),
+        "barriers": kra[:-1],
+        "onsite": h.onsite,
+        "energies": tuple(h.energies[k][sublattice] for k in kept),
+        "clusters": tuple(clusters),
+        "hops": _nested(_relative(parent, unit, [shell[b] for b in sublattice])),
+    }
+
+
+def _vectors(ce, order: int) -> list[np.ndarray]:
+    """For each sublattice (R, k - 1, 4) the other sites of its clusters, in the order of `hamiltonian`."""
+    out: list[list] = [[] for _ in range(len(ce.parent.basis))]
+    for orbit in ce.orbits:
+        if orbit.order == order:
+            for instance in orbit.instances:
+                for own in range(order):
+                    others = np.delete(instance, own, 0)
+                    others[:, 1:] -= instance[own, 1:]
+                    out[int(instance[own, 0])].append(others)
+    return [np.array(o) for o in out]
+
+
+def _relative(parent: Parent, unit: Supercell, vectors) -> np.ndarray:
+    """(basis, ..., 4) rows (x, y, z, b) of sites given by rows (b, x, y, z) relative to each site of the conventional cell."""
+    inverse = np.linalg.inv(parent.conventional)
+    out = []
+    for own, near in zip(unit.sites, vectors, strict=True):
+        every = near.copy()
+        every[..., 1:] += own[1:]
+        inside = unit.index(every)
+        home = unit.sites[inside]
+        moved = np.rint((every[..., 1:] - home[..., 1:]) @ inverse).astype(int)
+        out.append(np.concatenate([moved, inside[..., None]], -1))
+    return np.array(out)
+
+
+def _nested(array: np.ndarray):
+    """Hashable."""
+    return tuple(_nested(a) for a in array) if array.ndim else int(array)

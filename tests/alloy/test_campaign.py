@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.db import connect
+
+from dftopt.alloy import campaign
+from dftopt.errors import InputError
+
+PARENT = bulk("Cu", a=3.85)
+
+
+def energy(atoms):
+    atoms.calc = EMT()
+    return atoms.get_potential_energy()
+
+
+def run(path, compute=energy, **keywords):
+    settings = {"atoms": 4, "calculations": 30, "wanted": 0.02, "batch": 4, **keywords}
+    return campaign.run(PARENT, ("Cu", "Au"), (4.0,), compute, str(path), **settings)
+
+
+def test_the_loop_ends_when_predictions_are_certain(tmp_path):
+    got = run(tmp_path / "cu_au.db")
+    assert got.certain and got.uncertainty <= 0.02 and got.expansion.cv_rmse < 0.02
+    assert 4 <= len(got.rows) < 29  # of 29 orderings
+    assert all(r["status"] == "done" for r in got.rows)
+    seen = bulk("Cu", a=3.85, cubic=True)
+    seen.symbols = ["Au", "Cu", "Cu", "Cu"]
+    assert got.expansion.predict(seen) == pytest.approx(energy(seen.copy()), abs=4 * 0.02)
+
+
+def test_nothing_is_computed_twice(tmp_path):
+    path, calls = tmp_path / "a.db", []
+
+    def counted(atoms):
+        calls.append(atoms)
+        if len(calls) == 6:
+            raise KeyboardInterrupt  # not caught: as if the process ended
+        return energy(atoms)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(path, counted, wanted=1e-6, calculations=12)
+    assert len(connect(path)) == 6  # five results and one reservation
+    got = run(path, counted, wanted=1e-6, calculations=5)
+    assert len(calls) == 6 + 5 and len(got.rows) == 10
+    assert len({r["ordering"] for r in got.rows}) == 10
+    whole = run(tmp_path / "b.db", wanted=1e-6, calculations=10)
+    assert {r["ordering"] for r in whole.rows} >= {r["ordering"] for r in got.rows[:4]}
+
+
+def test_failures_are_told_and_do_not_end_it(tmp_path):
+    def fails(atoms):
+        if len(atoms) == 3:
+            raise RuntimeError("no convergence")
+        return float("nan") if len(atoms) == 2 else energy(atoms)
+
+    got = run(tmp_path / "f.db", fails, wanted=1e-6, calculations=29)
+    by_status = {s: [r for r in got.rows if r["status"] == s] for s in ("done", "failed")}
+    assert len(by_status["failed"]) == 8 and not got.certain  # 6 of three atoms, 2 of two
+    assert {r["reason"] for r in by_status["failed"]} == {
+        "RuntimeError: no convergence",
+        "ValueError: the energy is nan",
+    }
+    again = run(tmp_path / "f.db", wanted=1e-6, calculations=29, retry=True)
+    assert {r["status"] for r in again.rows} == {"done"} and len(again.rows) == 29
+
+
+@pytest.mark.parametrize(
+    ("keywords", "words"), [({"atoms": 0}, "atoms = 0"), ({"wanted": -1.0}, "wanted"), ({"batch": 0}, "batch = 0")]
+)
+def test_bad_input(tmp_path, keywords, words):
+    with pytest.raises(InputError, match=words):
+        run(tmp_path / "x.db", **keywords)
+
+
+def test_another_database(tmp_path):
+    connect(tmp_path / "y.db").write(bulk("Cu"))
+    with pytest.raises(InputError, match="not of a campaign"):
+        run(tmp_path / "y.db")
+
+
+def test_proposals_are_the_most_uncertain():
+    X = np.array([[1.0, 0, 0], [1, 1, 0], [1, 0, 3], [1, 0.1, 0]])
+    assert campaign.propose(X, [0], [1, 2, 3], 2, None, None) == [2, 1]
