@@ -21,6 +21,7 @@ from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV
 
 SPACING = 0.2  # 1/angstrom, with 2 pi in the reciprocal vectors
 WIDTH = 0.1  # eV
+TOO_LOW = 0.6  # of the low recommended cutoff, where a note is due
 DEFAULTS: dict[str, Any] = {
     "mode": "pw",
     "basis": None,  # of mode "gaussian": a name, or one per element; None: def2-svp
@@ -190,7 +191,15 @@ def _whole(name: str, value, least: int = 1) -> int:
 def _cutoff(model: Model, ecut, notes: list[str]) -> float:
     """Hartree."""
     if ecut is not None and not isinstance(ecut, str):
-        return checks.check_positive("ecut", ecut, "eV", "Typical values are 300 to 1500 eV.") / HARTREE_IN_EV
+        hartree = checks.check_positive("ecut", ecut, "eV", "Typical values are 300 to 1500 eV.") / HARTREE_IN_EV
+        low = {e: recommended_cutoff(p, "low").hartree for e, p in model.potentials.items()}
+        hardest = max(low, key=low.__getitem__)
+        if hartree < TOO_LOW * low[hardest]:
+            notes.append(
+                f"cutoff far below the {low[hardest] * HARTREE_IN_EV:.0f} eV at which {model.potentials[hardest].name} of {hardest} begins to "
+                "converge: energies are comparable at one cell alone, the stress is not to be trusted"
+            )
+        return hartree
     level = "normal" if ecut is None else ecut
     if level not in LEVELS:
         raise InputError(

@@ -24,7 +24,7 @@ CASES = {
         STRUCTURE,
         "'Ge', which is not in the structure",
     ),
-    "gaussians": ('mode = "gaussian"', STRUCTURE, "not available yet"),
+    "gaussians on a crystal": ('mode = "gaussian"', STRUCTURE, "Gaussians are for molecules"),
     "spin": ('spinpol = "yes"', STRUCTURE, "true or false"),
     "moments": ("", STRUCTURE + "\nmagmoms = [1]", "1 numbers for 2 atoms"),
     "moments of words": ("", STRUCTURE + "\nmagmoms = ['up', 'down']", "one number of bohr magnetons per atom"),
