@@ -30,7 +30,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     dftopt.enable_compilation_cache()
-    trajectories, count, replicas = (60, 100, 8) if options.quick else (200, 300, 16)
+    trajectories, count, replicas = (60, 100, 40) if options.quick else (200, 300, 80)
     times = np.arange(0, 20.5, 0.5)
     variance = {}
     print("   n   patch  MMD^2       (chance)   std learned / true   cpu s: sample  fit")
@@ -48,7 +48,7 @@ def main():
         for patch in (n // 5, None):
             clock = [time.process_time()]
             R = replicas * (1 if patch else 5)  # the same microscopic work
-            data = macro.sample(sim, trajectories, patch, 2, dt=0.05, replicas=replicas if patch else R, check=False)
+            data = macro.sample(sim, trajectories, patch, 2, dt=0.01, replicas=replicas if patch else R, check=False)
             clock.append(time.process_time())
             fit = macro.fit(data)
             clock.append(time.process_time())

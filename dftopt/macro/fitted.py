@@ -17,7 +17,7 @@ from dftopt.macro.scales import Scales
 REFERENCES = 512  # states that fix the constant of V
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fit:
     """A learned equation dz = b dt + sigma dB of the whole system.
 
@@ -58,6 +58,11 @@ class Fit:
     history: np.ndarray
     seconds: float
     closure: Any = None
+
+    def __repr__(self) -> str:
+        """One line, without the arrays."""
+        at = f", depends on {', '.join(self.parameter_names)}" if self.parameter_names else ""
+        return f"Fit({self.model.form}: {', '.join(self.names)}{at}; {self.members} members, {self.status})"
 
     @property
     def dimension(self) -> int:

@@ -22,6 +22,7 @@ from dftopt.macro.likelihood import Batch, loss
 from dftopt.macro.onsager import Model, initial
 
 OPTIMIZER = optax.chain(optax.clip_by_global_norm(10.0), optax.scale_by_adam(b2=0.99))
+GAIN = 1e-3  # of the held-out log-likelihood per snapshot: less is none
 CHUNK = 10  # epochs between two looks from outside
 
 
@@ -188,11 +189,11 @@ def _chunk(model, size, full, state, schedule, rows, held, C0, counts):
 
 
 def _last_gain(values):
-    """(E,) the last epoch in which the best held-out loss of a member fell by more than 1e-4."""
+    """(E,) the last epoch in which the best held-out loss of a member fell noticeably."""
     out = np.zeros(values.shape[1], int)
     best = values[0].copy()
     for i, row in enumerate(values):
-        gain = row < best - 1e-4 * (1 + abs(best))
+        gain = row < best - np.minimum(GAIN, 0.1 * GAIN * (1 + abs(best)))
         out[gain] = i
         best = np.where(gain, row, best)
     return out
