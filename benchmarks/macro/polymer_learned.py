@@ -34,15 +34,16 @@ def main():
     options = parser.parse_args()
     dftopt.enable_compilation_cache()
     sim = macro.Polymer(rate=options.rate)
-    chains, starts, replicas, each = (120, 48, 8, 20) if options.quick else (400, 200, 32, 100)
+    chains, starts, replicas, each = (60, 24, 6, 20) if options.quick else (400, 200, 32, 100)
     times = np.arange(0, options.time + 1, 2.0)
     clock = time.process_time()
     data = macro.sample(sim, chains, seed=0, times=times, dt=options.dt, snapshots=True, check=False)
     first = macro.trajectories(sim, starts, [0.0], seed=1, snapshots=True).states[:, 0]
     true = macro.trajectories(sim, start=jnp.repeat(jnp.asarray(first), replicas, 0), times=times, seed=2).z[..., 0]
     arrived = first_passage(true - EXTENDED, times).reshape(starts, replicas)
-    late = arrived[:, 0] > np.median(arrived[:, 0])
-    oracle = macro.auc(np.minimum(arrived[:, 1:], times[-1]).mean(1), late)
+    capped = np.minimum(arrived, times[-1])  # more than half may not arrive
+    late = capped[:, 0] >= np.median(capped[:, 0])
+    oracle = macro.auc(capped[:, 1:].mean(1), late)
     print(
         f"{chains} chains, rate {sim.rate:g}; oracle AUC {oracle:.3f}; microscopic simulation {time.process_time() - clock:.0f} s of cpu"
     )
@@ -50,7 +51,7 @@ def main():
     mean, covariance, median = true.mean(0), np.cov(true.T), np.quantile(arrived, 0.5, method="higher")
     for seed in range(options.seeds):
         clock = time.process_time()
-        fit = macro.fit(data, closure=options.closure, form=options.form, seed=seed, members=3 if options.quick else 5)
+        fit = macro.fit(data, closure=options.closure, form=options.form, seed=seed, members=2 if options.quick else 5)
         clock = time.process_time() - clock
         z0 = fit.encode(sim, first)
         paths = fit.simulate(np.repeat(z0, replicas, 0), times, starts * replicas, seed)[..., 0]
