@@ -195,6 +195,8 @@ class DFTOpt(GetOutputsMixin, Calculator):
         if not self._unchanged():
             self._memory = Memory()
         ready = self._build(atoms)
+        if self.parameters["mode"] == "gaussian":
+            return  # a molecule has neither cell nor k points
         largest = atoms.copy()
         largest.set_cell(atoms.cell.array * (1 + room), scale_atoms=True)
         self._memory.keep(self._memory.like(ready.model.structure, ready.basis.ecut), ready.basis)

@@ -29,6 +29,7 @@ def main(options) -> int:
         The exit status.
     """
     given = read_input(options.file, options)
+    given.needs_crystal("converge")
     if given.parameters.pop("fft", None) is not None:
         given.notes.append("fft is not kept: every cutoff gets its own grid")
     if given.parameters.get("weights") is not None:

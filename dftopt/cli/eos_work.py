@@ -24,6 +24,7 @@ def main(options) -> int:
         The exit status.
     """
     given = read_input(options.file, options)
+    given.needs_crystal("eos")
     volumes = factors(options.range, options.points)
     setup = given.build()
     biggest = _largest(given, setup, volumes[-1])

@@ -48,6 +48,17 @@ class Input:
     dos: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def needs_crystal(self, command: str) -> None:
+        """Refuse molecules in Gaussians where a command is about cells, cutoffs or k points.
+
+        Raises:
+            InputError: names the command.
+        """
+        if self.parameters.get("mode") == "gaussian":
+            raise InputError(
+                f"dftopt {command} is for crystals in plane waves, but mode = 'gaussian'. Use dftopt run or relax."
+            )
+
     def build(self, atoms: Atoms | None = None, **changed) -> Setup:
         """The calculation, for these atoms or others, with some keywords changed; see `calculator.setup.build`."""
         setup = build(self.atoms if atoms is None else atoms, {**self.parameters, **changed})

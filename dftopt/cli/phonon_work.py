@@ -31,6 +31,7 @@ def main(options) -> int:
         The exit status.
     """
     given = read_input(options.file, options)
+    given.needs_crystal("phonons")
     given.parameters.setdefault("tol", phonons.TOL)
     supercell = tuple(options.supercell)
     path = path_of(given.atoms, options.path, options.npoints)

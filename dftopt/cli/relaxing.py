@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.io.cif import write_cif
 from ase.units import GPa
 
+from dftopt.bases.gaussians import Gaussians
 from dftopt.calculator import log as logs
 from dftopt.calculator import report
 from dftopt.calculator.ase_calculator import DFTOpt
@@ -55,7 +56,7 @@ def main(options) -> int:
                 atoms, **limits, steps=options.steps, symmetry=symmetric, trajectory=job.where.file("relax.traj"),
                 resume=options.resume, report=table, stop=job.signals.stop,
             )  # fmt: skip
-            if found.converged or not job.signals.received:
+            if not isinstance(setup.basis, Gaussians) and (found.converged or not job.signals.received):
                 atoms.get_stress()
         except NotConverged as error:
             if calc.result is not None and calc.result.status == "interrupted":
@@ -127,12 +128,14 @@ def _write(job: Work, given: Input, setup: Setup, found: Relaxation, calc: DFTOp
     result = calc.result
     assert result is not None
     forces = calc.results["forces"] / (HARTREE_IN_EV / BOHR_IN_ANGSTROM)
-    numbers = report.to_dict(result, forces, result.stress(), report.complete_input(given.atoms, setup.parameters))
+    molecule = isinstance(setup.basis, Gaussians)
+    stress = None if molecule else result.stress()
+    numbers = report.to_dict(result, forces, stress, report.complete_input(given.atoms, setup.parameters))
     numbers |= {
         "converged": found.converged,
         "verdict": found.verdict,
         "structure": report.complete_input(atoms, {})["structure"],
-        "volume_angstrom3": atoms.get_volume(),
+        "volume_angstrom3": atoms.cell.volume,
         "cell_relaxed": options.cell,
         "pressure_outside_GPa": options.pressure,
         "symmetry": found.symmetry,
@@ -142,12 +145,13 @@ def _write(job: Work, given: Input, setup: Setup, found: Relaxation, calc: DFTOp
     calc.write(place("result.h5"))
     with replacing(place("relax.extxyz")) as part:
         ase.io.write(part, found.frames[-1], format="extxyz")
-    with replacing(place("relax.cif")) as part, part.open("wb") as stream:
-        write_cif(stream, [_bare(atoms)])
+    if not molecule:
+        with replacing(place("relax.cif")) as part, part.open("wb") as stream:
+            write_cif(stream, [_bare(atoms)])
     title = given.atoms.get_chemical_formula(empirical=True)
     pictures = draw_relaxation(place("relax.png"), found, options.fmax, options.smax, title)
     return [
-        place("relax.cif"),
+        *([] if molecule else [place("relax.cif")]),
         place("relax.extxyz"),
         place("relax.traj"),
         job.where.json,
@@ -162,13 +166,18 @@ def _bare(atoms: Atoms) -> Atoms:
 
 def _tell(job: Work, found: Relaxation, calc: DFTOpt) -> None:
     first, last, n = found.steps[0], found.steps[-1], len(found.atoms)
-    stress = calc.results["stress"] / GPa
-    a, b, c, alpha, beta, gamma = found.atoms.cell.cellpar()
     below = (first.energy - last.energy) / n * 1000
     job.log(f"\nenergy          {last.energy:.8f} eV, {below:.3f} meV per atom below the start")
-    job.log(f"cell            {a:.5f} {b:.5f} {c:.5f} angstrom, {alpha:.3f} {beta:.3f} {gamma:.3f} degrees")
-    job.log(f"volume          {last.volume:.4f} angstrom^3, {last.volume / first.volume:.5f} of the start")
-    job.log(f"pressure        {-stress[:3].mean():.4f} GPa")
+    if "stress" in calc.results:
+        _tell_cell(job, found, calc)
     job.log("  atom              x           y           z (angstrom)")
     for i, (symbol, position) in enumerate(zip(found.atoms.get_chemical_symbols(), found.atoms.positions, strict=True)):
         job.log(f"  {i:4d} {symbol:2s}   " + " ".join(f"{x:11.6f}" for x in position))
+
+
+def _tell_cell(job: Work, found: Relaxation, calc: DFTOpt) -> None:
+    first, last, stress = found.steps[0], found.steps[-1], calc.results["stress"] / GPa
+    a, b, c, alpha, beta, gamma = found.atoms.cell.cellpar()
+    job.log(f"cell            {a:.5f} {b:.5f} {c:.5f} angstrom, {alpha:.3f} {beta:.3f} {gamma:.3f} degrees")
+    job.log(f"volume          {last.volume:.4f} angstrom^3, {last.volume / first.volume:.5f} of the start")
+    job.log(f"pressure        {-stress[:3].mean():.4f} GPa")
