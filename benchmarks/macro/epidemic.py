@@ -27,18 +27,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--patches", nargs="+", type=int, default=[16, 32])
+    parser.add_argument("--coordinates", type=int, default=3, choices=(2, 3), help="3: with the contacts")
     options = parser.parse_args()
     dftopt.enable_compilation_cache()
     trajectories, count = (48, 64) if options.quick else (200, 256)
-    sim = macro.SIRLattice()
+    sim = macro.SIRLattice(observables=("susceptible", "infected", "contacts")[: options.coordinates])
     times = np.arange(0, 30.5, 0.5)
     some = round(0.02 * sim.people)
     true = macro.trajectories(sim, start=starts(sim, some, count, 1), times=times, seed=2).z
     one = macro.trajectories(sim, start=starts(sim, 1, count, 3), times=[0.0, 30.0], seed=4).z
     size, outbreak = 1 - true[:, -1, 0].mean(), (1 - one[:, -1, 0] > 0.05).mean()
-    z, step = true[0, 0].copy(), 0.01
+    z, step = true[0, 0, :2].copy(), 0.01
     for _ in range(int(30 / step)):
-        z = z + step * np.asarray(sim.mean_field(z))
+        z = z + step * np.asarray(macro.SIRLattice().mean_field(z))
     print(
         f"direct: final size {size:.4f}, outbreaks {outbreak:.3f}, peak {true[..., 1].mean(0).max():.4f}; mean field {1 - z[0]:.4f}"
     )
@@ -58,7 +59,7 @@ def main():
             curve = abs(paths[..., 1].mean(0) - true[..., 1].mean(0)).max() / true[..., 1].mean(0).max()
             learned = 1 - paths[:, -1, 0].mean()
             print(
-                f"  {patch:4d}  {form:8s}  {1 - away[0]:.3f} {1 - away[1]:.3f}   {100 * curve:8.1f} %     "
+                f"  {patch:4d}  {form:8s}  {1 - away[0]:.3f} {1 - away[1]:.3f} {1 - away[-1]:.3f} {100 * curve:8.1f} %     "
                 f"{learned:.4f} ({100 * (learned / size - 1):+.1f} %)  "
                 f"{(1 - single[:, -1, 0] > 0.05).mean():.3f}      {sampled:6.1f} {clock:6.1f}  {fit.status}",
                 flush=True,

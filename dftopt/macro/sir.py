@@ -7,15 +7,27 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from dftopt.errors import InputError
 from dftopt.macro import checks
 from dftopt.macro.clocks import ring
 from dftopt.macro.lattice import total
 from dftopt.macro.random import below, uniform
 
 EMPTY, SUSCEPTIBLE, INFECTED, RECOVERED = range(4)
+OBSERVABLES = ("susceptible", "infected", "contacts")
+NEIGHBOURS = ((1, 0), (-1, 0), (1, 1), (-1, 1))  # shift and axis of a roll
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["beta", "gamma", "movement"], meta_fields=["L", "density"])
+def _around(x: jax.Array) -> jax.Array:
+    """Sum over the four neighbours of each site."""
+    return sum((jnp.roll(x.astype(jnp.float64), shift, axis) for shift, axis in NEIGHBOURS), jnp.zeros(x.shape))
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["beta", "gamma", "movement"],
+    meta_fields=["L", "density", "observables"],
+)
 @dataclass(frozen=True)
 class SIRLattice:
     r"""People on a periodic L x L lattice, at most one per site.
@@ -41,9 +53,12 @@ class SIRLattice:
         gamma: recovery rate.
         movement: exchange rate of a pair of neighbours.
         density: people per site, in (0, 1].
+        observables: any of "susceptible", "infected" (fractions of the people) and "contacts" (pairs of neighbours, one
+            susceptible and one infected, per person). The rate of infection is beta / 4 times the contacts: with them the
+            drift of s and i is known exactly, without them it depends on how the infected cluster.
 
     Raises:
-        InputError: L not a whole number of at least 3, a negative rate, or a density outside (0, 1].
+        InputError: L not a whole number of at least 3, a negative rate, a density outside (0, 1], or an unknown observable.
     """
 
     L: int = 64
@@ -51,8 +66,8 @@ class SIRLattice:
     gamma: float = 1.0
     movement: float = 1.0
     density: float = 0.8
+    observables: tuple[str, ...] = ("susceptible", "infected")
 
-    names: ClassVar[tuple[str, ...]] = ("susceptible", "infected")
     time_unit: ClassVar[str] = "that of 1 / gamma"
     dt: ClassVar[float] = 1 / 64
     margin: ClassVar[int] = 1  # an exchange may reach one site beyond a patch
@@ -64,11 +79,19 @@ class SIRLattice:
         checks.number("gamma", self.gamma, low=0, remedy="It is a rate.")
         checks.number("movement", self.movement, low=0, remedy="It is a rate.")
         checks.number("density", self.density, above=0, high=1, remedy="It is the number of people per site.")
+        object.__setattr__(self, "observables", tuple(self.observables))
+        for name in self.observables:
+            checks.choice("observables", name, OBSERVABLES)
 
     @property
     def sites(self) -> tuple[int, ...]:
         """The lattice."""
         return (self.L, self.L)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Observables."""
+        return self.observables
 
     @property
     def people(self) -> int:
@@ -96,25 +119,52 @@ class SIRLattice:
         return kind.astype(jnp.int8).reshape(self.sites)
 
     def observe(self, state: jax.Array) -> jax.Array:
-        """Susceptible and infected fractions of the people."""
-        people = total(state != EMPTY)
-        return jnp.stack([total(state == SUSCEPTIBLE), total(state == INFECTED)]) / jnp.maximum(people, 1)
+        """Susceptible and infected fractions of the people, contacts per person, as asked for."""
+        well, ill = state == SUSCEPTIBLE, state == INFECTED
+        counts = {
+            "susceptible": lambda: total(well),
+            "infected": lambda: total(ill),
+            "contacts": lambda: total(well * _around(ill)),
+        }
+        return jnp.stack([counts[name]() for name in self.observables]) / jnp.maximum(total(state != EMPTY), 1)
 
     def mean_field(self, z: jax.Array) -> jax.Array:
-        """Drift (..., 2) of the well-mixed equations."""
+        """Drift (..., 2) of the well-mixed equations.
+
+        Raises:
+            InputError: other observables than the susceptible and the infected.
+        """
+        if self.observables != OBSERVABLES[:2]:
+            raise InputError(
+                f"The mean-field equation is one of {' and '.join(OBSERVABLES[:2])}, not of {self.observables}."
+            )
         s, i = z[..., 0], z[..., 1]
         infection = self.beta * self.density * s * i
         return jnp.stack([-infection, infection - self.gamma * i], -1)
 
     def events(self, state: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Rates (L, L, 4) of infection, recovery and exchange (down, right), and changes (L, L, 4, 2) of s and i."""
-        ill = (state == INFECTED).astype(jnp.float64)
-        around = sum(jnp.roll(ill, shift, axis) for shift in (1, -1) for axis in (0, 1))
-        infection = self.beta / 4 * around * (state == SUSCEPTIBLE)
+        """Rates (L, L, 4) of infection, recovery and exchange (down, right), and changes (L, L, 4, d)."""
+        well, ill = (state == SUSCEPTIBLE).astype(jnp.float64), (state == INFECTED).astype(jnp.float64)
+        near_well, near_ill = _around(well), _around(ill)
         exchange = jnp.full(state.shape, self.movement)
-        rates = jnp.stack([infection, self.gamma * ill, exchange, exchange], -1)
-        change = jnp.array([[-1.0, 1.0], [0.0, -1.0], [0.0, 0.0], [0.0, 0.0]]) / jnp.maximum(total(state != EMPTY), 1)
-        return rates, jnp.broadcast_to(change, (*state.shape, 4, 2))
+        rates = jnp.stack([self.beta / 4 * near_ill * well, self.gamma * ill, exchange, exchange], -1)
+
+        def swap(axis):
+            """Change of the contacts when a site and the next one along an axis exchange what they hold."""
+            there = lambda x: jnp.roll(x, -1, axis)
+            here_ill, here_well = near_ill - there(ill), near_well - there(well)  # neighbours without the other one
+            next_ill, next_well = there(near_ill) - ill, there(near_well) - well
+            more_well, more_ill = there(well) - well, there(ill) - ill
+            return more_well * (here_ill - next_ill) + more_ill * (here_well - next_well)
+
+        none, one = jnp.zeros(state.shape), jnp.ones(state.shape)
+        change = {
+            "susceptible": (-one, none, none, none),
+            "infected": (one, -one, none, none),
+            "contacts": (near_well - near_ill, -near_well, swap(0), swap(1)),
+        }
+        changes = jnp.stack([jnp.stack(change[name], -1) for name in self.observables], -1)
+        return rates, changes / jnp.maximum(total(state != EMPTY), 1)
 
     def step(self, state: jax.Array, key: jax.Array, dt) -> jax.Array:
         """The whole lattice over dt."""

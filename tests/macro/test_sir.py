@@ -163,3 +163,31 @@ def test_mean_field_misses_the_final_size():
 def test_unphysical_parameters_are_refused(arguments, match):
     with pytest.raises(InputError, match=match):
         macro.SIRLattice(**arguments)
+
+
+def test_contacts_change_as_each_event_changes_them():
+    """Every event is done, and the contacts counted again."""
+    sim = macro.SIRLattice(4, density=0.8, observables=("contacts", "infected"))
+    state = np.random.default_rng(0).integers(0, 4, (4, 4)).astype(np.int8)
+    after, expected = [], []
+    rates, change = (np.asarray(x) for x in sim.events(jnp.asarray(state)))
+    for a, b, e in np.ndindex(4, 4, 4):
+        new = state.copy()
+        c, d = [(a, b), (a, b), ((a + 1) % 4, b), (a, (b + 1) % 4)][e]
+        if e < 2 and state[a, b] != (SUSCEPTIBLE, INFECTED)[e]:
+            assert rates[a, b, e] == 0
+            continue
+        if e < 2:
+            new[a, b] += 1
+        new[a, b], new[c, d] = new[c, d], new[a, b]
+        after.append(new)
+        expected.append(change[a, b, e])
+    count = jax.jit(jax.vmap(sim.observe))
+    z = np.asarray(count(jnp.asarray(np.stack([state, *after]))))
+    np.testing.assert_allclose(z[1:] - z[0], expected, atol=1e-14)
+    full = macro.SIRLattice(4, density=0.8, observables=("susceptible", "contacts"))
+    rates, change = (np.asarray(x) for x in full.events(jnp.asarray(state)))
+    s_dot = (rates * change[..., 0]).sum()  # the rate of infection is beta / 4 times the contacts
+    assert s_dot == pytest.approx(-full.beta / 4 * np.asarray(full.observe(jnp.asarray(state)))[1], rel=1e-12)
+    with pytest.raises(InputError, match="mean-field equation is one of susceptible and infected"):
+        full.mean_field(z)
