@@ -79,3 +79,22 @@ def test_cube(tmp_path):
     assert abs((field**2).sum() * voxel - 1) < 1e-2
     with pytest.raises(dftopt.InputError, match="orbital"):
         dftopt.write_molecular_field(tmp_path / "x.cube", r, 99)
+
+
+def test_relaxation_on_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = 'mode = "gaussian"\nbasis = "6-31g"\n[structure]\nsymbols = "OH2"\n'
+    (tmp_path / "water.toml").write_text(text + f"positions = {atoms_of('H2O').positions.tolist()}\n")
+    assert main(["relax", "water.toml", "--fmax", "0.1"]) == 0
+    out = json.loads((tmp_path / "out/water/relax.json").read_text())
+    assert out["energies"]["total"] < CASES["H2O-cold"]["energy"] and out["stress_hartree_per_bohr3"] is None
+    assert max(abs(f) for row in out["forces_hartree_per_bohr"] for f in row) < 0.1 / 51.4
+    assert not (tmp_path / "out/water/relax.cif").exists()
+
+
+@pytest.mark.parametrize("command", ["converge", "eos", "phonons"])
+def test_commands_of_crystals(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "water.toml").write_text('mode = "gaussian"\n[structure]\nmolecule = "H2O"\n')
+    assert main([command, "water.toml"]) == 2
+    assert "for crystals" in " ".join(capsys.readouterr().err.split())
