@@ -104,7 +104,7 @@ def run(
         raise InputError(f"composition = {composition}: no ordering of up to {atoms} atoms has it.")
     keys = [o.key for o in pool]
     X = blank.correlations([(o.supercell, o.codes) for o in pool])
-    db = connect(database)
+    db = opened(database)
     forget(db, retry)
     done, rounds = 0, []
     while True:
@@ -192,6 +192,21 @@ def _compute(db, key, ordering: Ordering, species, compute, turn, log) -> int:
     db.write(structure, id=number, ordering=key, status="done", round=turn, seconds=seconds)
     log(f"  {structure.get_chemical_formula():12s} {energy:16.6f} eV {seconds:8.1f} s")
     return 1
+
+
+def opened(database: str):
+    """The database of a file or a URL such as postgresql://user:password@host:5432/name.
+
+    Raises:
+        InputError: ASE has no backend for it.
+    """
+    try:
+        return connect(database)
+    except (ModuleNotFoundError, ValueError) as error:
+        raise InputError(
+            f"database = {database}: ASE cannot open it ({error}). A file that ends in .db works as it is; PostgreSQL needs "
+            "pip install ase-db-backends psycopg2-binary."
+        ) from None
 
 
 def forget(db, retry: bool) -> None:

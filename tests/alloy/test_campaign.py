@@ -80,6 +80,11 @@ def test_another_database(tmp_path):
         run(tmp_path / "y.db")
 
 
+def test_unknown_database():
+    with pytest.raises(InputError, match="ASE cannot open it"):
+        campaign.opened("results.qqq")
+
+
 def test_proposals_are_the_most_uncertain():
     X = np.array([[1.0, 0, 0], [1, 1, 0], [1, 0, 3], [1, 0.1, 0]])
     assert campaign.propose(X, [0], [1, 2, 3], 2, None, None) == [2, 1]
