@@ -62,8 +62,9 @@ def inverse_masses(result, k, band: int, spin: int = 0) -> np.ndarray:
         InputError: the level is degenerate: its bands are not parabolas.
         NotConverged: the linear solve failed.
     """
-    e, psi, (inputs, arrays, potential, key) = _states(result, [k], band + 1)
-    e, psi = e[spin, 0], psi[spin : spin + 1]
+    settled = min(band + 3, int(result.basis.counts.min()))
+    e, psi, (inputs, arrays, potential, key) = _states(result, [k], settled)
+    e, psi = e[spin, 0, :settled], psi[spin : spin + 1, :, :settled]  # the bands beyond are not settled
     if any(a <= band < b for a, b in _sets(e)):
         raise InputError(
             f"Band {band} at k = {list(map(float, k))} is degenerate: its levels are no parabolas in k, and there is no mass tensor. "
@@ -98,7 +99,7 @@ def _sets(e):
 def _states(result, kpts, nbands: int):
     """Levels (s, k, b) and orbitals, a few more than asked for, and what H needs."""
     k = np.asarray(kpts, float)
-    found = states_at(result, k, nbands + EXTRA)
+    found = states_at(result, k, min(nbands + EXTRA, min(len(s) for s in result.basis.spheres_at(k))))
     basis, spheres = result.basis, found.spheres
     npw = -(-max(len(s) for s in spheres) // PAD) * PAD
     to_box, waves, _ = box_maps(spheres, basis.fft, npw)

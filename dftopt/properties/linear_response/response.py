@@ -159,7 +159,8 @@ class Response:
         Args:
             relaxed: let the atoms follow the strain (else they keep their scaled positions).
             convention: "energy" is d^2A/dstrain^2 per volume, r -> (1 + strain) r with symmetric strains; "abinit" adds the
-                residual stress to it as ABINIT does. They agree where the stress vanishes.
+                residual stress to it as ABINIT does: s to C11, s / 2 to C44, nothing to C12 where it is a pressure -s. They
+                agree where the stress vanishes.
         """
         if convention not in ("abinit", "energy"):
             raise InputError(f"convention = {convention!r} must be 'abinit' or 'energy'.")
@@ -176,8 +177,11 @@ class Response:
 
     @property
     def _residual_stress(self) -> np.ndarray:
-        s = self.result.stress()
-        return np.diag([s[i, j] if i == j else 0.5 * (s[i, i] + s[j, j]) for i, j in VOIGT])
+        """(6, 6): (d_ik s_jl + d_il s_jk + d_jk s_il + d_jl s_ik) / 4, as ABINIT adds it (compared for silicon)."""
+        s, d = self.result.stress(), np.eye(3)
+        terms = np.einsum("ik,jl->ijkl", d, s) + np.einsum("il,jk->ijkl", d, s)
+        terms = 0.25 * (terms + np.einsum("jk,il->ijkl", d, s) + np.einsum("jl,ik->ijkl", d, s))
+        return np.array([[terms[i, j, k, l] for k, l in VOIGT] for i, j in VOIGT])
 
     # ------------------------------------------------------------------------------------------------ electric field
 
