@@ -25,6 +25,8 @@ def landscape(path, fit: Fit, parameters=None, points=(), barriers=(), title: st
         barriers: from `fit.barriers()`.
         title: above the picture.
     """
+    from matplotlib.ticker import MaxNLocator
+
     with style.drawing():
         figure, axis = style.figure()
         if fit.dimension == 1:
@@ -40,7 +42,7 @@ def landscape(path, fit: Fit, parameters=None, points=(), barriers=(), title: st
             top = np.nanquantile(shown, 0.98)
             drawn = axis.contourf(x, y, shown.T, np.linspace(0, top, 25), cmap=style.SEQUENTIAL + "_r", extend="max")
             drawn.set_edgecolor("face")
-            figure.colorbar(drawn, ax=axis, label=_height(fit))
+            figure.colorbar(drawn, ax=axis, label=_height(fit), ticks=MaxNLocator(6))
             axis.set(xlabel=_label(fit, 0), ylabel=_label(fit, 1))
             data = {"x": x, "y": y, "V": np.where(inside, V, -1.0), "inside": inside}
         for barrier in barriers:
