@@ -196,8 +196,8 @@ def _cutoff(model: Model, ecut, notes: list[str]) -> float:
         hardest = max(low, key=low.__getitem__)
         if hartree < TOO_LOW * low[hardest]:
             notes.append(
-                f"cutoff far below the {low[hardest] * HARTREE_IN_EV:.0f} eV at which {model.potentials[hardest].name} of {hardest} begins to "
-                "converge: energies are comparable at one cell alone, the stress is not to be trusted"
+                f"cutoff far below the {low[hardest] * HARTREE_IN_EV:.0f} eV at which {model.potentials[hardest].name} of {hardest} "
+                "begins to converge: energies are comparable at one cell alone, the stress is not to be trusted"
             )
         return hartree
     level = "normal" if ecut is None else ecut
