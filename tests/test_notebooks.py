@@ -43,6 +43,17 @@ def test_convergence(monkeypatch):
     assert np.all(np.array(names["of_forces"]) < 3 * np.sqrt(names["tolerances"]))
 
 
+def test_curie_weiss(monkeypatch):
+    names = run("curie_weiss", monkeypatch)
+    assert names["errors"][0] < 0.02 and names["errors"][1] < 0.1
+    assert sorted(names["wells"]) == pytest.approx([-0.507, 0.507], abs=0.02)
+
+
+def test_polymer(monkeypatch):
+    names = run("polymer", monkeypatch)
+    assert names["fit"].names == ("extension", "closure 1") and names["points"]
+
+
 OWN = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
 
 
