@@ -101,6 +101,7 @@ def series(tmp_path_factory):
     return Series(KEYWORDS, Journal(tmp_path_factory.mktemp("phonons") / "work.journal", KEYWORDS))
 
 
+@pytest.mark.slow
 def test_optical_mode_is_the_second_difference_of_the_energy(series):
     """A(u) - A(0) = k u^2 / 2 + q u^4 / 4, so that forces at u give k + q u^2 = mu omega^2, mu = m / 2."""
     atoms = silicon(0.0)

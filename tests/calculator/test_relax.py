@@ -119,7 +119,7 @@ def test_symmetry_that_constraints_or_moments_break_is_not_kept():
     assert keep_symmetry(Atoms("Cu2", [[0, 0, 0], [0, 0, 2]])) is None
 
 
-@pytest.mark.parametrize("suffix", [".traj", ".extxyz"])
+@pytest.mark.parametrize("suffix", [".traj", pytest.param(".extxyz", marks=pytest.mark.slow)])
 def test_an_interrupted_relaxation_goes_on_as_if_it_had_not_been(tmp_path, suffix):
     path, seen = tmp_path / f"relax{suffix}", []
     whole = relax(copper(0.02), "all", fmax=1e-3, smax=0.02)

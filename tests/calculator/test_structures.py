@@ -38,10 +38,10 @@ def rutile(a=4.6, c=2.95, u=0.305):
 
 
 FAST = {  # structure, cutoff in hartree
-    "Na bcc": (lambda: bulk("Na", "bcc", a=4.2), 6),
     "H2 in a box": (lambda: box("H2", 4.0), 8),
 }
 SLOW = {
+    "Na bcc": (lambda: bulk("Na", "bcc", a=4.2), 6),
     "Al fcc": (lambda: bulk("Al", "fcc", a=4.05), 10),
     "Cu fcc": (lambda: bulk("Cu", "fcc", a=3.62), 25),
     "Ag fcc": (lambda: bulk("Ag", "fcc", a=4.1), 20),

@@ -96,6 +96,7 @@ def test_translation_and_rotation(n):
     run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", EXAMPLES)
 def test_order_of_atoms_and_images(n):
     images = st.lists(st.integers(-2, 2), min_size=3, max_size=3)
@@ -110,6 +111,7 @@ def test_order_of_atoms_and_images(n):
     run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", EXAMPLES)
 def test_choice_of_cell_vectors(n):
     """At Gamma the plane waves of a lattice do not depend on its vectors."""

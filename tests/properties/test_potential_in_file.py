@@ -11,6 +11,7 @@ from systems import low_symmetry_silicon
 
 import dftopt
 from dftopt.atoms import gth
+from dftopt.properties.files import seal
 
 
 @pytest.fixture(scope="module")
@@ -49,5 +50,9 @@ def test_a_damaged_potential_in_a_result_is_refused(saved, tmp_path):
     with h5py.File(broken, "r+") as f:
         raw = f["potentials/Si"]
         raw[:] = np.where(np.arange(len(raw)) > 20000, ord("x"), raw[:]).astype(np.uint8)
+    with pytest.raises(dftopt.InputError, match="its checksum is wrong"):
+        dftopt.load(broken)
+    with h5py.File(broken, "r+") as f:
+        seal(f)
     with pytest.raises(dftopt.InputError, match="Si core.psp8"):
         dftopt.load(broken)

@@ -148,6 +148,7 @@ def test_equivalent_atoms_and_directions_are_equal():
         np.testing.assert_allclose(p[direction][..., :4].sum(axis=-1), p["x"][..., :4].sum(axis=-1), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_reduced_mesh_gives_the_charges_of_the_full_one():
     reduced, full = tetragonal_aluminium(True), tetragonal_aluminium(False)
     assert len(reduced.weights) < len(full.weights) == 8

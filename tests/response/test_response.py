@@ -68,6 +68,7 @@ def test_clamped_elastic_constants_are_derivatives_of_the_stress(system):
     assert np.abs(found - voigt).max() < 1e-6 * np.abs(voigt).max()
 
 
+@pytest.mark.slow
 def test_the_response_of_a_cubic_crystal_is_cubic():
     model = dftopt.Model(bulk("Si", a=5.43), xc="LDA")
     result = dftopt.minimize(model, dftopt.PlaneWaves(model, ecut=3.0, kpts=(2, 2, 2)), tol=1e-10, progress=False)

@@ -82,10 +82,11 @@ class Response:
     # ------------------------------------------------------------------------------------------------ displacements
 
     def force_constants(self, asr: bool = False) -> np.ndarray:
-        """d^2A/dR dR (3N, 3N), hartree/bohr^2, symmetric.
+        """d^2A/dR dR (3N, 3N), hartree/bohr^2.
 
         Args:
-            asr: set each self term to minus the sum of the others (acoustic sum rule); the grid breaks it a little.
+            asr: set each self term to minus the sum of the others (acoustic sum rule); the grid breaks it a little, and
+                leaves these self terms as little unsymmetric.
         """
         n = 3 * len(self.result.model.structure)
         phi = self._second[:n, :n]
@@ -95,13 +96,16 @@ class Response:
         blocks = phi.reshape(n // 3, 3, n // 3, 3).copy()
         for i in range(n // 3):
             blocks[i, :, i, :] -= blocks[i].sum(axis=1)
-        phi = blocks.reshape(n, n)
+        return blocks.reshape(n, n)
+
+    def _symmetric(self, asr: bool) -> np.ndarray:
+        phi = self.force_constants(asr)
         return 0.5 * (phi + phi.T)
 
     def modes(self, asr: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Frequencies at Gamma (3N, ascending, cm^-1, imaginary ones negative) and displacements (3N, N, 3) of unit norm."""
         masses = np.repeat(self.result.model.atoms.get_masses() * ELECTRON_MASSES, 3)
-        squares, vectors = np.linalg.eigh(self.force_constants(asr) / np.sqrt(np.outer(masses, masses)))
+        squares, vectors = np.linalg.eigh(self._symmetric(asr) / np.sqrt(np.outer(masses, masses)))
         u = (vectors / np.sqrt(masses)[:, None]).T
         u = u / np.linalg.norm(u, axis=1, keepdims=True)
         return _frequencies(squares), u.reshape(len(u), -1, 3)
@@ -123,9 +127,7 @@ class Response:
             raise InputError(f"direction = {direction!r} must be three Cartesian numbers, not all zero.")
         charges = self.born_charges(asr=True)
         toward = np.einsum("a,iab->ib", q, np.swapaxes(charges, 1, 2)).ravel()
-        phi = self.force_constants(asr) + 4 * np.pi / self._volume * np.outer(toward, toward) / (
-            q @ self.dielectric() @ q
-        )
+        phi = self._symmetric(asr) + 4 * np.pi / self._volume * np.outer(toward, toward) / (q @ self.dielectric() @ q)
         masses = np.repeat(self.result.model.atoms.get_masses() * ELECTRON_MASSES, 3)
         return _frequencies(np.linalg.eigvalsh(phi / np.sqrt(np.outer(masses, masses))))
 
@@ -168,7 +170,7 @@ class Response:
         n = 3 * len(self.result.model.structure)
         c = 0.5 * (self._second[n:, n:] + self._second[n:, n:].T)
         if relaxed:
-            e, u = np.linalg.eigh(self.force_constants(asr=True))
+            e, u = np.linalg.eigh(self._symmetric(asr=True))
             keep = np.argsort(np.abs(e))[3:]
             coupling = u[:, keep].T @ -self.internal_strain().reshape(n, 6)
             c = c - coupling.T @ (coupling / e[keep][:, None])
@@ -215,4 +217,4 @@ def response(result, progress=None) -> Response:
         NotConverged: the result did not converge, or a linear solve failed.
         InputError: a smearing without a minimum.
     """
-    return Response(result)
+    return Response(result, progress)
