@@ -10,12 +10,17 @@ import jax
 import numpy as np
 import optax
 import pytest
-from conftest import silicon
+from ase.build import bulk
 from systems import silicon as small_silicon
 from systems import silicon_result
 
 import dftopt
 from dftopt.errors import InputError, NotConverged
+
+
+def silicon():
+    return bulk("Si", a=5.43)
+
 
 FAST = "ecut = 120.0\nkpts = [1, 1, 1]\nxc = 'LDA'\noccupations = 'fixed'"
 
@@ -66,7 +71,6 @@ def test_files_of_another_calculation(tmp_path):
         dftopt.minimize(other, basis, start=silicon_result(), progress=False)
 
 
-@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="a small file system is needed")
 def test_full_disk(tmp_path):
     """A limit on the size of files stands for a disk that is full: older files are intact."""
     script = """

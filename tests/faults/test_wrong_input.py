@@ -10,10 +10,14 @@ import systems
 from ase import Atoms
 from ase.build import bulk
 from ase.io import write
-from conftest import silicon
 
 import dftopt
 from dftopt.errors import DFTOptWarning, InputError
+
+
+def silicon():
+    return bulk("Si", a=5.43)
+
 
 BOX = {"cell": [5.0, 5.0, 5.0], "pbc": True}
 
