@@ -163,18 +163,17 @@ def _range(values):
 
 def draw(path: Path, rows: list[dict]) -> None:
     """Seconds of each system: cold, warm, pw.x."""
-    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from dftopt.calculator.plots import BLUE, GREY, ORANGE, STYLE
+    from dftopt.calculator.style import BLUE, GREY, VERMILION, drawing
 
     series = (
         ("dftopt, first process", GREY, "^", lambda r: r["ours"]["cold_seconds"]),
         ("dftopt, warm", BLUE, "o", lambda r: r["warm_seconds"]),
-        ("pw.x", ORANGE, "s", lambda r: r["pwx"]["inside_seconds"] if r["pwx"] else math.nan),
+        ("pw.x", VERMILION, "s", lambda r: r["pwx"]["inside_seconds"] if r["pwx"] else math.nan),
     )
-    with matplotlib.rc_context(STYLE):
+    with drawing():
         figure = Figure(figsize=(4.8, 1.2 + 0.4 * len(rows)), layout="constrained")
         FigureCanvasAgg(figure)
         axis = figure.subplots()
