@@ -55,6 +55,8 @@ class Increments:
         sites: the lattice; empty where there is none.
         block: sites per axis of a patch; None: the whole system was evolved.
         features: the simulator's function of one microscopic state (or patch) that a closure starts from; None: the state.
+        absorbing: coordinates that vanish together where the system has died out, first the one that all rates vanish with;
+            empty where there is no such state.
     """
 
     states: np.ndarray
@@ -78,6 +80,7 @@ class Increments:
     sites: tuple[int, ...] = ()
     block: tuple[int, ...] | None = None
     features: Any = None
+    absorbing: tuple[int, ...] = ()
 
     def __post_init__(self):
         S, m = len(self.states), len(self.snapshot)
@@ -197,20 +200,21 @@ def join(parts: Sequence[Increments]) -> Increments:
     """
     if not parts:
         raise InputError("macro.join needs at least one part.")
-    for name in ("n", "names", "parameter_names", "time_unit", "sites", "block", "estimator", "dimension", "replicas"):
+    same = ("n", "names", "parameter_names", "time_unit", "sites", "block", "estimator", "absorbing")
+    for name in (*same, "dimension", "replicas"):
         different = {getattr(part, name) for part in parts}
         if len(different) > 1:
             raise InputError(f"Parts with different {name} cannot be joined: {sorted(map(str, different))}.")
     out: dict[str, Any] = {}
     for item in fields(Increments):
-        values = [getattr(part, item.name) for part in parts]
+        values: list[Any] = [getattr(part, item.name) for part in parts]
         if item.name == "features":
             out[item.name] = values[0]
         elif any(value is None for value in values):
             if not all(value is None for value in values):
                 raise InputError(f"Only some of the parts have {item.name}: sample all of them in the same way.")
             out[item.name] = None
-        elif item.name in ("n", "names", "parameter_names", "time_unit", "sites", "block", "estimator"):
+        elif item.name in same:
             out[item.name] = values[0]
         elif item.name in ("snapshot", "trajectory"):
             ends = [len(p.states) if item.name == "snapshot" else int(p.trajectory.max(initial=-1)) + 1 for p in parts]

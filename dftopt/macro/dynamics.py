@@ -94,6 +94,14 @@ def _run(model, params, y, q, counts, h, key):
     each = lambda f: jax.vmap(jax.vmap(f, (None, None, 0, None)), (0, None, 0, None))
     drift, sigma = each(onsager.drift), each(onsager.sigma)
 
+    def inside(y):
+        """A step that would end beyond an absorbing state ends there."""
+        if not model.absorbing:
+            return y
+        alive = y[..., model.absorbing[0]] > 0
+        carried = jnp.array(model.absorbing)
+        return y.at[..., carried].set(jnp.where(alive[..., None], jnp.maximum(y[..., carried], 0), 0))
+
     def record(carry, x):
         count, h = x
 
@@ -102,8 +110,8 @@ def _run(model, params, y, q, counts, h, key):
             kick = jnp.sqrt(h) * normals(words, y.shape, i).astype(jnp.float32)
             noise = jnp.einsum("mnij,mnj->mni", sigma(params, model, y, q), kick)
             b = drift(params, model, y, q)
-            ahead = y + h * b + noise
-            return y + 0.5 * h * (b + drift(params, model, ahead, q)) + noise, i + 1
+            ahead = inside(y + h * b + noise)
+            return inside(y + 0.5 * h * (b + drift(params, model, ahead, q)) + noise), i + 1
 
         carry = jax.lax.fori_loop(0, count, one, carry)
         return carry, carry[0]

@@ -64,7 +64,7 @@ def load(path) -> Fit:
         raise InputError(f"{str(path)!r} is not a fit that fit.save wrote ({error}).") from None
     if version != VERSION:
         raise InputError(f"{str(path)!r} is of version {version} of the format; this dftopt reads version {VERSION}.")
-    model = Model(**header["model"])
+    model = Model(**{**header["model"], "absorbing": tuple(header["model"].get("absorbing", ()))})
     leaves, tree = jax.tree.flatten(initial(jax.random.key(0), model, jnp.ones(model.d), 1.0))
     params = jax.tree.unflatten(tree, [jnp.asarray(arrays[f"params.{i}"]) for i in range(len(leaves))])
     part = lambda name: {k.removeprefix(name): v for k, v in arrays.items() if k.startswith(name)}

@@ -64,7 +64,7 @@ def fit(
 
     Raises:
         InputError: an unknown form, settings out of range, too few snapshots (says how many are needed), a singular
-            diffusion.
+            diffusion, the form "fdr" for a system that dies out.
 
     Warns:
         DFTOptWarning: training diverged (the last good state is kept), or had not converged.
@@ -82,6 +82,11 @@ def fit(
     checks.number("temperature", temperature, above=0)
     checks.number("rate", rate, above=0, high=1)
     checks.number("held_out", held_out, above=0, high=0.5)
+    if form == "fdr" and data.absorbing:
+        raise InputError(
+            f'form = "fdr" needs a stationary density; this system dies out ({data.names[data.absorbing[0]]} = 0 is the end). '
+            'form = "onsager" has none.'
+        )
     encoder, data = learn(data, closure, seed)
     s = statistics(data)
     steps = max(1, int((1 - held_out) * len(s)) // batch_size)
@@ -93,7 +98,7 @@ def fit(
     patience = max(10, epochs // 4) if patience is None else checks.whole("patience", patience)
     how = Training(members, epochs, batch_size, rate, patience, held_out, checks.whole("seed", seed, low=0))
     scales = scales_of(s)
-    model = Model(s.z.shape[1], s.q.shape[1], form, width)
+    model = Model(s.z.shape[1], s.q.shape[1], form, width, s.absorbing)
     noise = noise_of(s, scales)
     train_rows, held_rows, counts = split(s, how)
     rows, C0 = batch(s.of(train_rows), scales)
@@ -127,6 +132,8 @@ def noise_of(s: Statistics, scales: Scales) -> np.ndarray:
     spread = s.D
     if s.full:  # the scatter of single increments around the mean of their snapshot is not known: take the increments
         spread = np.einsum("si,sj->sij", s.b, s.b) / s.a[:, None, None]
+    if s.absorbing:
+        spread = spread / scales.y(s.z)[:, s.absorbing[0], None, None]
     return np.sqrt(np.diagonal(spread.mean(0)) * scales.time) / scales.spread
 
 

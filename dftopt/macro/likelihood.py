@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from dftopt.macro.networks import cholesky, solve_lower
-from dftopt.macro.onsager import Model, drift, sigma
+from dftopt.macro.onsager import Model, activity, drift, sigma
 from dftopt.macro.scales import Scales
-from dftopt.macro.statistics import Statistics
+from dftopt.macro.statistics import Statistics, alive
 
 
 class Batch(NamedTuple):
@@ -42,7 +42,7 @@ def loss(params: dict, model: Model, row: Batch, C0: jax.Array, full: bool) -> j
     b = drift(params, model, row.y, row.q)
     L = sigma(params, model, row.y, row.q)
     D = L @ L.T
-    C = row.a * D if full else row.a * jax.lax.stop_gradient(D) + C0
+    C = row.a * D if full else row.a * jax.lax.stop_gradient(D) + activity(model, row.y) * C0
     of_C = cholesky(C)
     x = solve_lower(of_C, row.b - b)
     part = solve_lower(L, solve_lower(L, row.D).T)  # L^-1 D L^-T
@@ -60,6 +60,7 @@ def standardized(fit, data) -> np.ndarray:
         fit: from `macro.fit`; of data with varying parameters those of each row are used.
         data: Increments in the coordinates of the fit.
     """
+    data = data.rows(alive(data.absorbing, data.z0))
     z0 = data.z0
     varied = [data.parameter_names.index(name) for name in fit.parameter_names]
     settings, which = np.unique(data.parameters[data.snapshot][:, varied], axis=0, return_inverse=True)

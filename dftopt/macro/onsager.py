@@ -9,6 +9,11 @@ with $M = A (\alpha I + L L^T) A$ symmetric and positive definite (A diagonal an
 $(\nabla\!\cdot A)_i = \sum_j \partial_j A_{ij}$, and $V = \alpha_V |y|^2 +$ a bounded network: bounded below, $e^{-V/T}$ can be
 normalized.
 
+Where the system can die out (`absorbing` of a simulator: an epidemic without infected), all rates vanish with the first of
+the absorbing coordinates, the activity $a$: M, W, $\sigma\sigma^T$ and so the drift are a times networks (the same equation
+in a time that runs with a), and these see the other absorbing coordinates per activity, which tend to a limit. Drift and noise
+of a few active members are then as accurate relative to themselves as those of many, and a dead system stays dead.
+
 What data can tell. A drift and a diffusion are determined by increments. The plain form has more functions than these:
 V, M and W are one of many splits of the drift, and only the zeros of $\nabla V$, the fixed points of the drift, mean
 something (M + W is invertible). In the fluctuation-dissipation form $e^{-V/T}$ is the stationary density: there V up to a
@@ -29,6 +34,7 @@ from dftopt.macro.networks import apply, cholesky, lower, network
 
 FORMS = ("onsager", "fdr", "network", "linear")
 WITH_POTENTIAL = ("onsager", "fdr")
+LEAST = 0.01  # of the mean noise
 ONE = 0.5413248546129181  # softplus of this is 1
 
 
@@ -41,15 +47,17 @@ class Model:
         p: external parameters.
         form: one of `FORMS`; the last two are baselines without structure.
         width: of the two hidden layers.
+        absorbing: coordinates that vanish together; the first is the activity. Their scaled zero is at 0.
     """
 
     d: int
     p: int
     form: str
     width: int
+    absorbing: tuple[int, ...] = ()
 
 
-def initial(key: jax.Array, model: Model, noise, temperature) -> dict:
+def initial(key: jax.Array, model: Model, noise, temperature, inputs=None) -> dict:
     """Starting parameters of one member of an ensemble.
 
     Args:
@@ -57,9 +65,13 @@ def initial(key: jax.Array, model: Model, noise, temperature) -> dict:
         model: sizes.
         noise: (d,) scale of sigma per coordinate, in scaled units; kept among the parameters, never trained.
         temperature: T in scaled units; likewise.
+        inputs: centre (d + p,) and matrix (d + p, d + p) that make what the networks see uncorrelated; likewise. Default:
+            as it is.
     """
-    units = {"noise": jnp.asarray(noise), "temperature": jnp.asarray(temperature)}
     d, n, w = model.d, model.d + model.p, model.width
+    centre, white = (jnp.zeros(n), jnp.eye(n)) if inputs is None else inputs
+    units = {"noise": jnp.asarray(noise), "temperature": jnp.asarray(temperature)}
+    units |= {"centre": jnp.asarray(centre), "white": jnp.asarray(white)}
     one, two, three = jax.random.split(key, 3)
     triangle = d * (d + 1) // 2
     if model.form == "linear":
@@ -73,6 +85,25 @@ def initial(key: jax.Array, model: Model, noise, temperature) -> dict:
     if model.form == "onsager":
         params["sigma"] = network(three, (n, w, w, triangle))
     return params
+
+
+def activity(model: Model, y: jax.Array) -> jax.Array:
+    """Factor of drift and diffusion at points y (..., d): 1, or the first absorbing coordinate."""
+    return jnp.maximum(y[..., model.absorbing[0]], 0) if model.absorbing else jnp.ones(y.shape[:-1], y.dtype)
+
+
+def seen(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
+    """What the networks of M, W, sigma and of a drift without structure see of one point (d + p,)."""
+    held = jax.lax.stop_gradient(params["units"])
+    return held["white"] @ (raw(model, y, q) - held["centre"])
+
+
+def raw(model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
+    """Coordinates and parameters of one point (d + p,), the absorbing coordinates but the first per activity."""
+    if model.absorbing:
+        carried = jnp.array([i in model.absorbing[1:] for i in range(model.d)])
+        y = jnp.where(carried, y / jnp.maximum(activity(model, y), 1e-6), y)
+    return jnp.concatenate([y, q])
 
 
 def units(params: dict) -> tuple[jax.Array, jax.Array]:
@@ -89,7 +120,7 @@ def potential(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Arr
 def mobility(params: dict, model: Model, y: jax.Array, q: jax.Array) -> tuple[jax.Array, jax.Array]:
     """M and W (d, d) of one point."""
     d = model.d
-    out = apply(params["MW"], jnp.concatenate([y, q]))
+    out = apply(params["MW"], seen(params, model, y, q))
     L = jnp.eye(d, dtype=y.dtype) + lower(out[: d * (d + 1) // 2], d)
     free = out[d * (d + 1) // 2 :].reshape(d, d)
     M = 0.1 * jax.nn.softplus(params["M_floor"]) * jnp.eye(d, dtype=y.dtype) + L @ L.T
@@ -97,7 +128,8 @@ def mobility(params: dict, model: Model, y: jax.Array, q: jax.Array) -> tuple[ja
         noise, T = units(params)
         A = noise / jnp.sqrt(2 * T)
         M = A[:, None] * M * A
-    return M, free - free.T
+    a = activity(model, y)
+    return a * M, a * (free - free.T)
 
 
 def drift(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
@@ -105,7 +137,7 @@ def drift(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
     if model.form == "linear":
         return params["A"] @ y + params["c"] + params["B"] @ q
     if model.form == "network":
-        return apply(params["drift"], jnp.concatenate([y, q]))
+        return activity(model, y) * apply(params["drift"], seen(params, model, y, q))
     slope = jax.grad(potential, 2)(params, model, y, q)
     M, W = mobility(params, model, y, q)
     b = -(M + W) @ slope
@@ -130,7 +162,9 @@ def sigma(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
     d = model.d
     if model.form == "fdr":
         return jnp.sqrt(2 * units(params)[1]) * cholesky(mobility(params, model, y, q)[0])
-    entries = params["sigma"] if model.form == "linear" else apply(params["sigma"], jnp.concatenate([y, q]))
-    L = lower(entries, d)
-    diagonal = jax.nn.softplus(jnp.diagonal(L) + ONE)  # 1 at zero, positive
-    return units(params)[0][:, None] * (L - jnp.diag(jnp.diagonal(L)) + jnp.diag(diagonal))
+    linear = model.form == "linear"
+    L = lower(params["sigma"] if linear else apply(params["sigma"], seen(params, model, y, q)), d)
+    # 1 at zero, positive; where nothing moves in some direction, the likelihood would grow without end
+    diagonal = LEAST + (1 - LEAST) * jax.nn.softplus(jnp.diagonal(L) + ONE)
+    L = units(params)[0][:, None] * (L - jnp.diag(jnp.diagonal(L)) + jnp.diag(diagonal))
+    return L if linear else jnp.sqrt(activity(model, y)) * L

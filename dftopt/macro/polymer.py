@@ -114,7 +114,8 @@ class Polymer:
         """The same for coordinates first, (3, beads): the inner loops run over beads."""
         q = x[:, 1:] - x[:, :-1]
         slack = 1 - jnp.sum(q * q, 0) / self.bond**2
-        tension = self.spring * q / jnp.maximum(slack, 0.02)  # a step may overshoot the longest spring
+        # stiffer than slack^2 = 2 H h a step of length h would not be stable: springs go on linearly there
+        tension = self.spring * q / jnp.maximum(slack, jnp.sqrt(2 * self.spring * self.micro_dt))
         f = jnp.pad(tension, ((0, 0), (0, 1))) - jnp.pad(tension, ((0, 0), (1, 0)))
         y = x.astype(jnp.float32)  # rounding is 1e-7 of the forces, far below the noise, at twice the speed
         apart = y[:, :, None] - y[:, None]

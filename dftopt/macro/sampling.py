@@ -141,6 +141,7 @@ def sample(
         sites=tuple(getattr(sim, "sites", ())),
         block=block,
         features=getattr(sim, "features", None) if snapshots else None,
+        absorbing=tuple(tuple(sim.names).index(name) for name in getattr(sim, "absorbing", ())),
     )
 
 

@@ -54,8 +54,10 @@ def scales_of(s: Statistics) -> Scales:
     noise = np.mean([np.average(s.D[:, i, i], weights=np.maximum(s.w, 1e-12)) for i in range(s.z.shape[1])] / spread**2)
     rate = max(np.sqrt(max(signal, 0.0)), 0.5 * noise)
     q_spread = s.q.std(0)
+    centre = s.z.mean(0)
+    centre[list(s.absorbing)] = 0  # what vanishes there is measured from there
     return Scales(
-        s.z.mean(0),
+        centre,
         spread,
         1 / rate if rate > 0 else 1.0,
         s.q.mean(0) if len(s.q) else s.q,

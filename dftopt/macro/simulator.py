@@ -29,6 +29,8 @@ Any object with `step` and `observe` is taken in the same way. What a simulator 
 - `events(state) -> (rates, changes)`: the estimator of explicit rates; (*sites, k) rates per unit time of the k events
   that belong to each site, and (*sites, k, d) changes of `observe` by each.
 - `conserved`: groups of integer codes whose numbers the dynamics keeps; upsampling restores them.
+- `absorbing`: names of the coordinates that vanish together once the system has died out (nobody infected), first the one
+  that all rates vanish with: the learned drift and noise then do so too.
 - `features(state) -> (F,)`: what a closure starts from, of one state, or of one patch where patches are sampled. Without
   it, the numbers of the state as they are.
 - `mean_field(z) -> dz/dt`: the equation that a learned one has to beat.

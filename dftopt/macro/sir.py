@@ -14,13 +14,18 @@ from dftopt.macro.lattice import total
 from dftopt.macro.random import below, uniform
 
 EMPTY, SUSCEPTIBLE, INFECTED, RECOVERED = range(4)
-OBSERVABLES = ("susceptible", "infected", "contacts")
+OBSERVABLES = ("susceptible", "infected", "contacts", "second contacts")
 NEIGHBOURS = ((1, 0), (-1, 0), (1, 1), (-1, 1))  # shift and axis of a roll
 
 
 def _around(x: jax.Array) -> jax.Array:
     """Sum over the four neighbours of each site."""
     return sum((jnp.roll(x.astype(jnp.float64), shift, axis) for shift, axis in NEIGHBOURS), jnp.zeros(x.shape))
+
+
+def _two_steps(x: jax.Array) -> jax.Array:
+    """Sum over the ends of all paths of two steps from each site to another one."""
+    return _around(_around(x)) - 4 * x
 
 
 @partial(
@@ -53,9 +58,11 @@ class SIRLattice:
         gamma: recovery rate.
         movement: exchange rate of a pair of neighbours.
         density: people per site, in (0, 1].
-        observables: any of "susceptible", "infected" (fractions of the people) and "contacts" (pairs of neighbours, one
-            susceptible and one infected, per person). The rate of infection is beta / 4 times the contacts: with them the
-            drift of s and i is known exactly, without them it depends on how the infected cluster.
+        observables: any of "susceptible", "infected" (fractions of the people), "contacts" (pairs of neighbours, one
+            susceptible and one infected, per person) and "second contacts" (paths of two steps from a susceptible to an
+            infected person, per person). The rate of infection is beta / 4 times the contacts: with them the drift of s and
+            i is known exactly, without them it depends on how the infected cluster. Movement brings the second contacts
+            together at the rate 2 movement and the contacts apart at 6 movement.
 
     Raises:
         InputError: L not a whole number of at least 3, a negative rate, a density outside (0, 1], or an unknown observable.
@@ -94,6 +101,11 @@ class SIRLattice:
         return self.observables
 
     @property
+    def absorbing(self) -> tuple[str, ...]:
+        """Observables that vanish together once nobody is infected; the first is that on which all activity depends."""
+        return tuple(n for n in OBSERVABLES[1:] if n in self.observables) if "infected" in self.observables else ()
+
+    @property
     def people(self) -> int:
         """Number of people on L x L sites."""
         return max(1, round(self.density * self.L**2))
@@ -105,8 +117,8 @@ class SIRLattice:
 
     @property
     def times(self) -> jax.Array:
-        """Default times of snapshots."""
-        return jnp.arange(0.0, 20.5, 0.5)
+        """Default times of snapshots: denser at first, while the neighbourhoods of the infected form."""
+        return jnp.concatenate([jnp.array([0.0, 0.1, 0.2, 0.35, 0.5, 0.75]), jnp.arange(1.0, 20.5, 0.5)])
 
     def initial(self, key: jax.Array, infected: int | None = None) -> jax.Array:
         """People at random sites, of whom `infected` have been infected; None: 1 to 10 % of all, log-uniform."""
@@ -125,6 +137,7 @@ class SIRLattice:
             "susceptible": lambda: total(well),
             "infected": lambda: total(ill),
             "contacts": lambda: total(well * _around(ill)),
+            "second contacts": lambda: total(well * _two_steps(ill)),
         }
         return jnp.stack([counts[name]() for name in self.observables]) / jnp.maximum(total(state != EMPTY), 1)
 
@@ -145,25 +158,32 @@ class SIRLattice:
     def events(self, state: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Rates (L, L, 4) of infection, recovery and exchange (down, right), and changes (L, L, 4, d)."""
         well, ill = (state == SUSCEPTIBLE).astype(jnp.float64), (state == INFECTED).astype(jnp.float64)
-        near_well, near_ill = _around(well), _around(ill)
+        near_ill = _around(ill)
         exchange = jnp.full(state.shape, self.movement)
         rates = jnp.stack([self.beta / 4 * near_ill * well, self.gamma * ill, exchange, exchange], -1)
 
-        def swap(axis):
-            """Change of the contacts when a site and the next one along an axis exchange what they hold."""
-            there = lambda x: jnp.roll(x, -1, axis)
-            here_ill, here_well = near_ill - there(ill), near_well - there(well)  # neighbours without the other one
-            next_ill, next_well = there(near_ill) - ill, there(near_well) - well
-            more_well, more_ill = there(well) - well, there(ill) - ill
-            return more_well * (here_ill - next_ill) + more_ill * (here_well - next_well)
+        def pairs(near, beside):
+            """Changes of the sum of S_x w_xy I_y, where near(I)_x is the sum of w_xy I_y, and `beside` w of neighbours."""
+            by_well, by_ill = near(well), near(ill)
+
+            def swap(axis):
+                more = lambda x: (
+                    jnp.roll(x, -1, axis) - x
+                )  # what the exchange brings to a site, and takes from the next
+                return -more(well) * more(by_ill) - more(ill) * more(by_well) - 2 * beside * more(well) * more(ill)
+
+            return by_well - by_ill, -by_well, swap(0), swap(1)
 
         none, one = jnp.zeros(state.shape), jnp.ones(state.shape)
         change = {
-            "susceptible": (-one, none, none, none),
-            "infected": (one, -one, none, none),
-            "contacts": (near_well - near_ill, -near_well, swap(0), swap(1)),
+            "susceptible": lambda: (-one, none, none, none),
+            "infected": lambda: (one, -one, none, none),
+            "contacts": lambda: pairs(_around, 1),
+            "second contacts": lambda: pairs(
+                _two_steps, int(self.L == 3)
+            ),  # two steps around a ring of three are one back
         }
-        changes = jnp.stack([jnp.stack(change[name], -1) for name in self.observables], -1)
+        changes = jnp.stack([jnp.stack(change[name](), -1) for name in self.observables], -1)
         return rates, changes / jnp.maximum(total(state != EMPTY), 1)
 
     def step(self, state: jax.Array, key: jax.Array, dt) -> jax.Array:

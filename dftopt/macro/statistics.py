@@ -40,6 +40,7 @@ class Statistics:
         C0: (d, d).
         full: no replicas: the gradient of C is taken.
         group: (S,) trajectories, that are kept together.
+        absorbing: of the data; snapshots of a system that has died out are left out.
     """
 
     z: np.ndarray
@@ -52,6 +53,7 @@ class Statistics:
     C0: np.ndarray
     full: bool
     group: np.ndarray
+    absorbing: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.z)
@@ -59,7 +61,8 @@ class Statistics:
     def of(self, index) -> "Statistics":
         """Those of some snapshots."""
         own = {name: getattr(self, name)[index] for name in ("z", "q", "b", "a", "D", "w", "group")}
-        return Statistics(**own, parameter_names=self.parameter_names, C0=self.C0, full=self.full)
+        rest = {name: getattr(self, name) for name in ("parameter_names", "C0", "full", "absorbing")}
+        return Statistics(**own, **rest)
 
 
 def statistics(data: Increments) -> Statistics:
@@ -69,6 +72,7 @@ def statistics(data: Increments) -> Statistics:
         InputError: too few snapshots for the number of coordinates; a diffusion that is singular.
     """
     d = data.dimension
+    data = data.rows(alive(data.absorbing, data.z0))
     used, place, rows = np.unique(data.snapshot, return_inverse=True, return_counts=True)
     total = lambda x: _sum(place, x, len(used))
     z, q = data.states[used], np.asarray(data.parameters)[used]
@@ -96,17 +100,34 @@ def statistics(data: Increments) -> Statistics:
     full = data.estimator != "rates" and data.replicas == 1
     scatter = D if not full else D + np.einsum("si,sj->sij", b, b) / a[:, None, None]  # singular where nothing moves
     _not_singular(scatter.mean(0), z, data.names)
-    trend, residual = _cubic(z, q, b)
+    # rates vanish with the activity, and so does the variance of what the coordinates leave open
+    first = z[:, data.absorbing[0]] / z[:, data.absorbing[0]].std() if data.absorbing else np.ones(len(z))
+    trend, residual = _cubic(per_activity(data.absorbing, z), q, b / np.sqrt(first)[:, None], np.sqrt(first))
     size = np.sqrt((trend**2).mean(0)) + 1e-300
     C0 = np.diag((FLOOR * size) ** 2)
     if data.estimator == "rates":
         C0 = C0 + np.cov(residual.T).reshape(d, d)
-        relative = np.einsum("sii,i->s", D, 1 / np.einsum("sii->i", D) * len(D)) / d
-        w = w * min(max(2 / (_cubic(z, q, relative[:, None])[1].var() + 1e-12), 1.0), MOST_FREEDOM)
+        D1 = D / first[:, None, None]
+        relative = np.einsum("sii,i->s", D1, 1 / np.einsum("sii->i", D1) * len(D)) / d
+        left = _cubic(per_activity(data.absorbing, z), q, relative[:, None], np.ones(len(z)))[1]
+        w = w * min(max(2 / (left.var() + 1e-12), 1.0), MOST_FREEDOM)
     group = data.trajectory[used]
     if len(np.unique(group)) < 5:  # time blocks of long trajectories
         group = np.arange(len(used)) * 20 // len(used)
-    return Statistics(z, q, names, b, a, D, w, C0, full, group)
+    return Statistics(z, q, names, b, a, D, w, C0, full, group, data.absorbing)
+
+
+def alive(absorbing: tuple[int, ...], z: np.ndarray) -> np.ndarray:
+    """(m,) states z (m, d) that have not died out."""
+    return z[:, absorbing[0]] > 0 if absorbing else np.ones(len(z), bool)
+
+
+def per_activity(absorbing: tuple[int, ...], z: np.ndarray) -> np.ndarray:
+    """Coordinates (S, d), the absorbing ones but the first divided by it."""
+    out = z.copy()
+    for i in absorbing[1:]:
+        out[:, i] /= z[:, absorbing[0]]
+    return out
 
 
 def features(x: np.ndarray, degree: int = 3) -> np.ndarray:
@@ -125,9 +146,9 @@ def standard(x: np.ndarray) -> np.ndarray:
     return (x - x.mean(0)) / np.where(spread > 0, spread, 1)
 
 
-def _cubic(z, q, b):
-    """Drift b (S, d) by a cubic polynomial of z and q, and what is left."""
-    F = features(standard(np.concatenate([z, q], 1)))
+def _cubic(z, q, b, factor):
+    """Drift b (S, d) by `factor` times a cubic polynomial of z and q, and what is left."""
+    F = features(standard(np.concatenate([z, q], 1))) * factor[:, None]
     fit = F @ np.linalg.lstsq(F, b, rcond=1e-8)[0]
     return fit, b - fit
 

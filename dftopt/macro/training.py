@@ -19,10 +19,11 @@ import numpy as np
 import optax
 
 from dftopt.macro.likelihood import Batch, loss
-from dftopt.macro.onsager import Model, initial
+from dftopt.macro.onsager import Model, initial, raw
 
 OPTIMIZER = optax.chain(optax.clip_by_global_norm(10.0), optax.scale_by_adam(b2=0.99))
 GAIN = 1e-3  # of the held-out log-likelihood per snapshot: less is none
+SMALLEST = 1e-4  # variance of what is seen, relative to the largest, that is still brought to 1
 CHUNK = 10  # epochs between two looks from outside
 
 
@@ -104,7 +105,9 @@ def train(
     size = min(how.batch, len(rows.y))
     rows, held, C0, counts = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), (rows, held, C0, counts))
     keys = jax.random.split(jax.random.key(how.seed), how.members)
-    made = jax.vmap(initial, (0, None, None, None))(keys, model, noise, np.mean(noise**2) / 2)
+    made = jax.vmap(initial, (0, None, None, None, None))(
+        keys, model, noise, np.mean(noise**2) / 2, _uncorrelated(model, rows)
+    )
     params = jax.tree.map(lambda x: x.astype(jnp.float32), made)
     schedule = jnp.asarray([how.rate, how.epochs], jnp.float32), jnp.asarray(how.seed + 1)
     state = (
@@ -151,6 +154,16 @@ def train(
         Path(checkpoint).unlink(missing_ok=True)
     params = jax.tree.map(lambda x: jnp.asarray(x, float), state[2])
     return Trained(params, np.asarray(state[3]), np.array(history), status, time.perf_counter() - begun)
+
+
+def _uncorrelated(model: Model, rows: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """Centre, and the symmetric matrix after which what the networks see has mean 0 and covariance 1 over the rows.
+
+    A difference of two coordinates that go together then counts as much as their sum.
+    """
+    x = np.asarray(jax.vmap(raw, (None, 0, 0))(model, rows.y, rows.q), float)
+    values, vectors = np.linalg.eigh(np.cov(x.T).reshape(x.shape[1], -1))
+    return x.mean(0), vectors / np.sqrt(np.maximum(values, SMALLEST * values.max())) @ vectors.T
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))

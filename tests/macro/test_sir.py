@@ -165,15 +165,16 @@ def test_unphysical_parameters_are_refused(arguments, match):
         macro.SIRLattice(**arguments)
 
 
-def test_contacts_change_as_each_event_changes_them():
+@pytest.mark.parametrize("L", [3, 4])
+def test_contacts_change_as_each_event_changes_them(L):
     """Every event is done, and the contacts counted again."""
-    sim = macro.SIRLattice(4, density=0.8, observables=("contacts", "infected"))
-    state = np.random.default_rng(0).integers(0, 4, (4, 4)).astype(np.int8)
+    sim = macro.SIRLattice(L, density=0.8, observables=("contacts", "infected", "second contacts"))
+    state = np.random.default_rng(0).integers(0, 4, (L, L)).astype(np.int8)
     after, expected = [], []
     rates, change = (np.asarray(x) for x in sim.events(jnp.asarray(state)))
-    for a, b, e in np.ndindex(4, 4, 4):
+    for a, b, e in np.ndindex(L, L, 4):
         new = state.copy()
-        c, d = [(a, b), (a, b), ((a + 1) % 4, b), (a, (b + 1) % 4)][e]
+        c, d = [(a, b), (a, b), ((a + 1) % L, b), (a, (b + 1) % L)][e]
         if e < 2 and state[a, b] != (SUSCEPTIBLE, INFECTED)[e]:
             assert rates[a, b, e] == 0
             continue
@@ -185,9 +186,13 @@ def test_contacts_change_as_each_event_changes_them():
     count = jax.jit(jax.vmap(sim.observe))
     z = np.asarray(count(jnp.asarray(np.stack([state, *after]))))
     np.testing.assert_allclose(z[1:] - z[0], expected, atol=1e-14)
-    full = macro.SIRLattice(4, density=0.8, observables=("susceptible", "contacts"))
+    z = np.asarray(count(jnp.asarray(state[None])))[0]
+    moved = (rates[..., 2:, None] * change[..., 2:, :]).sum((0, 1, 2))[0]
+    if L > 3:  # movement brings second contacts together and contacts apart
+        assert moved == pytest.approx(sim.movement * (2 * z[2] - 6 * z[0]), rel=1e-12)
+    full = macro.SIRLattice(L, density=0.8, observables=("susceptible", "contacts"))
     rates, change = (np.asarray(x) for x in full.events(jnp.asarray(state)))
     s_dot = (rates * change[..., 0]).sum()  # the rate of infection is beta / 4 times the contacts
     assert s_dot == pytest.approx(-full.beta / 4 * np.asarray(full.observe(jnp.asarray(state)))[1], rel=1e-12)
     with pytest.raises(InputError, match="mean-field equation is one of susceptible and infected"):
-        full.mean_field(z)
+        full.mean_field(z[:2])
