@@ -12,13 +12,11 @@ import warnings
 from itertools import combinations
 
 import numpy as np
-from ase.build import bulk
-from ase.io import read
 from ase.units import kB
-from fit import DATA
+from nbmota import expansion
 
 from dftopt import enable_compilation_cache
-from dftopt.alloy import ClusterExpansion, Supercell, free_energy
+from dftopt.alloy import Supercell, free_energy
 from dftopt.alloy.hamiltonian import hamiltonian
 from dftopt.errors import DFTOptWarning
 
@@ -46,9 +44,7 @@ def main():
     options = parser.parse_args()
     enable_compilation_cache()
     warnings.simplefilter("ignore", DFTOptWarning)
-    structures = read(DATA, ":")
-    energies = [a.info["formation_energy"] for a in structures]
-    ce = ClusterExpansion.fit(structures, energies, parent=bulk("Nb", "bcc", a=3.3), cutoffs=(6.0, 4.7))
+    ce = expansion(6.0, 4.7)
     cell = Supercell.of(ce.parent, (2, 2, 2))
     codes = configurations([COUNTS[s] for s in ce.species])
     begun = time.perf_counter()

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from ase.build import bulk
 from ase.io import read
+from nbmota import DATA
 
 from dftopt import enable_compilation_cache
 from dftopt.alloy import ClusterExpansion
 from dftopt.errors import DFTOptWarning
 
-DATA = Path(__file__).parents[2] / "examples" / "nbmota.extxyz.gz"
 WANTED = {"NbMo": 1.0, "NbTa": 0.2, "MoTa": 1.5, "all": 2.5}  # meV per atom
 B2 = {"NbMo": -115.6, "NbTa": -0.1, "MoTa": -193.8}  # meV per atom, from the same data
 B32 = {"NbMo": -76.2, "NbTa": 2.9, "MoTa": -90.6}

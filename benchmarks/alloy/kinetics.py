@@ -11,13 +11,11 @@ import argparse
 import warnings
 
 import numpy as np
-from ase.build import bulk
-from ase.io import read
-from fit import DATA
+from nbmota import expansion
 from scipy import stats
 
 from dftopt import enable_compilation_cache
-from dftopt.alloy import ClusterExpansion, monte_carlo, vacancy_kmc
+from dftopt.alloy import monte_carlo, vacancy_kmc
 from dftopt.alloy.order_parameters import bond_counts, warren_cowley
 from dftopt.errors import DFTOptWarning
 
@@ -39,13 +37,7 @@ def main():
     options = parser.parse_args()
     enable_compilation_cache()
     warnings.simplefilter("ignore", DFTOptWarning)
-    structures = read(DATA, ":")
-    ce = ClusterExpansion.fit(
-        structures,
-        [a.info["formation_energy"] for a in structures],
-        parent=bulk("Nb", "bcc", a=3.3),
-        cutoffs=(4.7, 4.7),
-    )
+    ce = expansion(4.7, 4.7)
     total, dof, largest, rules = 0.0, 0, 0.0, 0.0
     print("T (K)   alpha Nb-Mo, Nb-Ta, Mo-Ta: kinetics, Monte Carlo, difference in sigma")
     for i, T in enumerate(TEMPERATURES):

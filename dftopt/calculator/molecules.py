@@ -9,7 +9,6 @@ from ase import Atoms
 from ase.units import Debye
 
 from dftopt import __version__
-from dftopt.atoms import checks
 from dftopt.bases.gaussians import Gaussians
 from dftopt.calculator import setup
 from dftopt.calculator.keywords import same
@@ -59,20 +58,7 @@ def build(atoms: Atoms, parameters: Mapping[str, Any]) -> setup.Setup:
     else:
         p["occupations"] = {"name": "fixed"}
         notes.append("fixed occupations (T = 0)")
-    tol = checks.check_positive(
-        "tol", p["tol"], "eV per atom", "Typical values are 1e-7 (energies) and 1e-10 (forces)."
-    )
-    options = {
-        "temperature": temperature,
-        "smearing": smearing,
-        "nbands": p["nbands"],
-        "parametrization": p["parametrization"],
-        "minimizer": p["minimizer"],
-        "tol": tol / HARTREE_IN_EV,
-        "maxiter": p["maxiter"],
-        "seed": p["seed"],
-        "magnetization": p["magnetization"],
-    }
+    options = setup.minimization_options(p, temperature, smearing)
     check_options(model, basis, orthonormalization="cholesky", starts=None, checkpoint=None, **options)
     p["spinpol"], p["xc"], p["density_fit"] = model.spinpol, model.functional.name, basis.density_fit
     return setup.Setup(model, basis, options, notes, p)  # type: ignore[arg-type]

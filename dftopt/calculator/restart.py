@@ -15,7 +15,7 @@ from dftopt.calculator import setup
 from dftopt.calculator.files import replacing
 from dftopt.calculator.report import plain
 from dftopt.minimization.result import Result
-from dftopt.properties.files import seal
+from dftopt.properties.containers import seal
 from dftopt.units import HARTREE_IN_EV
 
 GROUP = "calculator"

@@ -121,11 +121,22 @@ def build(
         coulomb=p["coulomb"], dipole_correction=dipole,
         like=like(model.structure, ecut) if like else None, room=room,
     )  # fmt: skip
-    temperature, smearing = _occupations(p["occupations"], notes if "occupations" not in parameters else [])
+    occupations = _occupations(p["occupations"], notes if "occupations" not in parameters else [])
+    options = {**minimization_options(p, *occupations), "starts": p["starts"]}
+    refuse_too_large(model, basis, p["nbands"])
+    check_options(model, basis, orthonormalization="cholesky", **options)
+    p["ecut"] = ecut * HARTREE_IN_EV
+    if basis.kpoints.size is not None:
+        p["kpts"] = {"size": basis.kpoints.size, "shift": basis.kpoints.shift}
+    return Setup(model, basis, options, notes, p)
+
+
+def minimization_options(p, temperature: float, smearing: str) -> dict[str, Any]:
+    """Options of `dftopt.minimize` (hartree) from the calculator's parameters (eV)."""
     tol = checks.check_positive(
         "tol", p["tol"], "eV per atom", "Typical values are 1e-7 (energies) and 1e-10 (forces)."
     )
-    options = {
+    return {
         "temperature": temperature,
         "smearing": smearing,
         "nbands": p["nbands"],
@@ -135,14 +146,7 @@ def build(
         "maxiter": _whole("maxiter", p["maxiter"]),
         "seed": _whole("seed", p["seed"], least=0),
         "magnetization": p["magnetization"],
-        "starts": p["starts"],
     }
-    refuse_too_large(model, basis, p["nbands"])
-    check_options(model, basis, orthonormalization="cholesky", **options)
-    p["ecut"] = ecut * HARTREE_IN_EV
-    if basis.kpoints.size is not None:
-        p["kpts"] = {"size": basis.kpoints.size, "shift": basis.kpoints.shift}
-    return Setup(model, basis, options, notes, p)
 
 
 def _refuse_unavailable(p) -> None:

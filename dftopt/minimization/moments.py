@@ -60,22 +60,29 @@ def filled_bands(model, temperature: float, magnetization: float | None) -> tupl
         raise InputError(
             f"The cell has {n:g} electrons: a fraction cannot fill bands at temperature = 0. Give a temperature."
         )
+    return spin_channels(n, temperature, magnetization, starting_moments(model).sum())
+
+
+def spin_channels(n: float, temperature: float, magnetization: float | None, wanted: float) -> tuple[int, int]:
+    """Bands that `n` electrons need of both spin channels; at T = 0 without a fixed magnetization nearest to the `wanted` one.
+
+    Raises:
+        InputError: a magnetization that these electrons cannot have.
+    """
     if magnetization is not None:
         up, down = 0.5 * (n + magnetization), 0.5 * (n - magnetization)
         if min(up, down) < -1e-9:
-            raise InputError(
-                f"magnetization = {magnetization:g} bohr magnetons needs more than the {n:g} electrons of the cell."
-            )
+            raise InputError(f"magnetization = {magnetization:g} bohr magnetons needs more than the {n:g} electrons.")
         if temperature == 0 and abs(up - round(up)) > 1e-9:
             raise InputError(
-                f"magnetization = {magnetization:g} with {n:g} electrons leaves {up:g} spin-up electrons: a whole number is "
-                f"needed at temperature = 0. Use {round(up) * 2 - n:g}, or give a temperature."
+                f"magnetization = {magnetization:g} (multiplicity {abs(magnetization) + 1:g}) is impossible with {n:g} electrons: "
+                f"it leaves {up:g} of them spin up, and temperature = 0 needs a whole number. Use {round(up) * 2 - n:g}, "
+                "correct charge, or give a temperature."
             )
         return int(np.ceil(up - 1e-9)), int(np.ceil(down - 1e-9))
     if temperature > 0:
         return (int(np.ceil(n / 2 - 1e-9)),) * 2
-    wanted = np.clip(starting_moments(model).sum(), -n, n)
-    up = int(np.clip(np.round((n + wanted) / 2), 0, n))
+    up = int(np.clip(np.round((n + np.clip(wanted, -n, n)) / 2), 0, n))
     return up, round(n) - up
 
 

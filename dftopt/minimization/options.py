@@ -1,7 +1,7 @@
 """Options of a minimization, checked before anything is allocated."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from dftopt.atoms import checks
 from dftopt.errors import InputError
 from dftopt.minimization.moments import filled_bands
 from dftopt.minimization.problem import PARAMETRIZATIONS, Problem
+from dftopt.minimization.smearing import Smearing
 from dftopt.minimization.smearing import smearing as find_smearing
 
 MINIMIZERS = ("auto", "cg", "lbfgs", "gradient-descent", "adam")
@@ -67,39 +68,22 @@ def check(
     Raises:
         InputError: names the option, its value and the remedy.
     """
-    if not hasattr(basis, "model") or basis.model is not model:
-        raise InputError("The basis was made for another model: pass dftopt.PlaneWaves(model, ...) of this model.")
-    temperature = checks.check_positive(
-        "temperature", temperature, "hartree", "0 is the ground state.", allow_zero=True
+    if starts is not None and model.nspin == 1:
+        raise InputError("starts needs spin polarization: give spinpol=True to the model, or leave it out.")
+    common = check_common(
+        model, basis, temperature, smearing, magnetization, parametrization, orthonormalization, tol, maxiter
     )
-    kind = find_smearing(smearing)
-    tol = checks.check_positive(
-        "tol", tol, "hartree per atom", "Typical values are 1e-8 (energies) and 1e-12 (forces)."
-    )
-    if (magnetization is not None or starts is not None) and model.nspin == 1:
-        name = "starts" if magnetization is None else "magnetization"
-        raise InputError(f"{name} needs spin polarization: give spinpol=True to the model, or leave it out.")
-    if magnetization is not None:
-        magnetization = checks.check_finite("magnetization", magnetization, "bohr magnetons")
+    temperature, magnetization, kind = common.temperature, common.magnetization, common.smearing
     starts = 1 if starts is None else starts
     if isinstance(starts, bool) or not isinstance(starts, (int, np.integer)) or starts < 1:
         raise InputError(f"starts = {starts!r} must be a whole number of spin starts, at least 1.")
-    if parametrization not in ("auto", *PARAMETRIZATIONS):
-        raise InputError(
-            f"parametrization = {parametrization!r} is unknown; {checks.nearest(str(parametrization), ('auto', *PARAMETRIZATIONS))}"
-        )
     if isinstance(minimizer, str) and minimizer not in MINIMIZERS:
         raise InputError(
             f"minimizer = {minimizer!r} is unknown; {checks.nearest(minimizer, MINIMIZERS)} Or pass an optax or jaxopt solver object."
         )
-    if orthonormalization not in ("cholesky", "qr", "loewdin"):
-        raise InputError(f"orthonormalization = {orthonormalization!r} is unknown; valid: cholesky, qr, loewdin.")
-    if isinstance(maxiter, bool) or int(maxiter) != maxiter or maxiter < 1:
-        raise InputError(f"maxiter = {maxiter!r} must be a whole number of at least 1.")
     filled = filled_bands(model, temperature, magnetization)
     _check_bands(model, basis, max(filled), nbands)
-    if parametrization == "auto":
-        parametrization = "fixed" if temperature == 0 else "auxiliary"
+    parametrization = common.parametrization
     _check_parametrization(model, basis, temperature, kind, smearing, parametrization, magnetization)
     return Options(
         temperature,
@@ -108,13 +92,58 @@ def check(
         parametrization,
         minimizer,
         orthonormalization,
-        tol,
+        common.tol,
         int(maxiter),
         int(seed),
         magnetization,
         filled,
         int(starts),
     )
+
+
+class Common(NamedTuple):
+    """What crystals and molecules have in common, checked; `parametrization` is chosen where it was "auto"."""
+
+    temperature: float
+    smearing: Smearing
+    magnetization: float | None
+    parametrization: str
+    tol: float
+
+
+def check_common(
+    model, basis, temperature, smearing, magnetization, parametrization, orthonormalization, tol, maxiter
+) -> Common:
+    """Check what does not depend on the kind of basis.
+
+    Raises:
+        InputError: names the option, its value and the remedy.
+    """
+    if not hasattr(basis, "model") or basis.model is not model:
+        raise InputError(
+            "The basis was made for another model: pass dftopt.PlaneWaves(model, ...) or Gaussians(model, ...) of this one."
+        )
+    temperature = checks.check_positive(
+        "temperature", temperature, "hartree", "0 is the ground state.", allow_zero=True
+    )
+    kind = find_smearing(smearing)
+    tol = checks.check_positive(
+        "tol", tol, "hartree per atom", "Typical values are 1e-8 (energies) and 1e-12 (forces)."
+    )
+    if magnetization is not None:
+        if model.nspin == 1:
+            raise InputError("magnetization needs spin polarization: give spinpol=True to the model, or leave it out.")
+        magnetization = checks.check_finite("magnetization", magnetization, "bohr magnetons")
+    if parametrization not in ("auto", *PARAMETRIZATIONS):
+        valid = checks.nearest(str(parametrization), ("auto", *PARAMETRIZATIONS))
+        raise InputError(f"parametrization = {parametrization!r} is unknown; {valid}")
+    if orthonormalization not in ("cholesky", "qr", "loewdin"):
+        raise InputError(f"orthonormalization = {orthonormalization!r} is unknown; valid: cholesky, qr, loewdin.")
+    if isinstance(maxiter, bool) or int(maxiter) != maxiter or maxiter < 1:
+        raise InputError(f"maxiter = {maxiter!r} must be a whole number of at least 1.")
+    if parametrization == "auto":
+        parametrization = "fixed" if temperature == 0 else "auxiliary"
+    return Common(temperature, kind, magnetization, parametrization, tol)
 
 
 def _check_bands(model, basis, need: int, nbands) -> None:

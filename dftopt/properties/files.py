@@ -1,8 +1,5 @@
 """Results in HDF5: everything needed to look at a result, take derivatives of it and continue from it."""
 
-import hashlib
-import json
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,10 +17,9 @@ from dftopt.energy.model import Model
 from dftopt.errors import DFTOptWarning, InputError
 from dftopt.minimization.options import Options
 from dftopt.minimization.result import Result, Start, Stats
-from dftopt.properties import molecular_files
+from dftopt.properties import containers, molecular_files
 
 FORMAT = "dftopt result"
-VERSION = 1
 _ARRAYS = ("eigenvalues", "occupations", "history", "errors", "psi", "potential")
 
 
@@ -37,53 +33,11 @@ def save(result: Result, path) -> None:
         raise InputError(
             "A result of changed inputs (minimize(..., inputs=...)) cannot be saved: the file holds the model's own."
         )
-    path = Path(path)
-    part = path.with_name(path.name + f".{os.getpid()}.part")
-    try:
-        with h5py.File(part, "w") as f:
-            _write(f, result)
-            seal(f)
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(
-            f"The result cannot be written to {path}: {error}. An older file there is untouched."
-        ) from error
-
-
-def seal(f: h5py.File) -> None:
-    """Keep the checksum of what an open file holds now; to be called again by who adds to it."""
-    f.attrs["sha256"] = _checksum(f)
-
-
-def _checksum(f: h5py.File) -> str:
-    """SHA-256 of the description and of all arrays, by name."""
-    digest = hashlib.sha256(f.attrs["setup"].encode())
-
-    def add(name: str, item) -> None:
-        if isinstance(item, h5py.Dataset):
-            array = np.ascontiguousarray(item[()])
-            digest.update(f"{name} {array.dtype} {array.shape}".encode())
-            digest.update(array.tobytes())
-
-    f.visititems(add)
-    return digest.hexdigest()
-
-
-def _check_whole(f: h5py.File, path: Path) -> None:
-    """Refuse a file whose arrays claim more than it holds, or that is not as it was written."""
-    held = 4096 * path.stat().st_size  # compressed potentials shrink, by far less than this
-    sizes: list[int] = []
-    f.visititems(lambda name, item: sizes.append(item.nbytes) if isinstance(item, h5py.Dataset) else None)
-    if sum(sizes) > held:
-        raise InputError(f"{path} is damaged: its arrays claim {sum(sizes):.3g} bytes.")
-    if "sha256" in f.attrs and f.attrs["sha256"] != _checksum(f):
-        raise InputError(f"{path} is damaged: its checksum is wrong. Compute it again, or take an older copy.")
+    containers.write_atomically(path, lambda f: _write(f, result))
 
 
 def _write(f: h5py.File, result: Result) -> None:
     m, b = result.model, result.basis
-    f.attrs["format"], f.attrs["version"] = FORMAT, VERSION
     atoms = f.create_group("atoms")
     for name in ("numbers", "positions", "pbc"):
         atoms[name] = getattr(m.atoms, name)
@@ -109,27 +63,13 @@ def _write(f: h5py.File, result: Result) -> None:
             "shift": list(b.kpoints.shift) if b.kpoints.size else [0, 0, 0],
             "weights": None if b.kpoints.size else b.kpoints.weights.tolist(),
         },
-        "options": result.options.as_dict(),
-        "stats": dict(result.stats),
-        "energies": vars(result.energies),
-        "converged": result.converged,
-        "verdict": result.verdict,
-        "fermi_levels": result.fermi_levels,
         "starts": [vars(s) for s in result.starts],
-        "diagonality": result.diagonality,
-        "charge_integral": result.charge_integral,
-        "absolute_magnetization": result.absolute_magnetization,
     }
-    f.attrs["setup"] = json.dumps(setup)
     for element, p in m.potentials.items():
         if isinstance(p, Tabulated):  # the file itself: it may be missing where the result is loaded
             stored = f.create_dataset(f"potentials/{element}", data=np.frombuffer(p.raw, np.uint8), compression="gzip")
             stored.attrs["path"], stored.attrs["sha256"] = p.given, p.sha256
-    for name in _ARRAYS:
-        f[name] = np.asarray(getattr(result, name))
-    f["point/psi"] = np.asarray(result.point["psi"])
-    if len(result.point["occ"]):
-        f["point/occ"] = np.asarray(result.point["occ"])
+    containers.write_state(f, FORMAT, result, setup, _ARRAYS)
 
 
 def load(path) -> Result:
@@ -147,17 +87,8 @@ def load(path) -> Result:
                 return molecular_files.read(path)
             if f.attrs.get("format") != FORMAT:
                 raise InputError(f"{path} is not a result of dftopt.")
-            if int(f.attrs["version"]) > VERSION:
-                raise InputError(
-                    f"{path} has version {f.attrs['version']}, this dftopt reads up to {VERSION}: upgrade it."
-                )
-            _check_whole(f, path)
-            setup = json.loads(f.attrs["setup"])
-            arrays: dict[str, Any] = {name: f[name][()] for name in _ARRAYS}
-            point = {
-                "psi": jnp.asarray(f["point/psi"][()]),
-                "occ": jnp.asarray(f["point/occ"][()]) if "point/occ" in f else (),
-            }
+            containers.check_whole(f, path)
+            setup, arrays, point = containers.read_state(f, _ARRAYS)
             a = f["atoms"]
             atoms = Atoms(a["numbers"][()], a["positions"][()], cell=a["cell"][()], pbc=a["pbc"][()])
             setup["model"]["pseudopotentials"] |= {

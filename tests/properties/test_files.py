@@ -8,7 +8,7 @@ from systems import METAL, aluminium_result, silicon, silicon_result
 
 import dftopt
 from dftopt.errors import InputError
-from dftopt.properties import files
+from dftopt.properties import containers, files
 
 RESULTS = {"silicon": (silicon_result, {"tol": 1e-12}), "aluminium": (aluminium_result, METAL)}
 
@@ -130,7 +130,7 @@ def test_another_kind_of_file_is_refused(path):
 def test_a_newer_version_asks_for_an_upgrade(path):
     silicon_result().save(path)
     with h5py.File(path, "a") as f:
-        f.attrs["version"] = files.VERSION + 1
+        f.attrs["version"] = containers.VERSION + 1
     with pytest.raises(InputError, match="upgrade"):
         dftopt.load(path)
 

@@ -11,7 +11,7 @@ from systems import low_symmetry_silicon
 
 import dftopt
 from dftopt.atoms import gth
-from dftopt.properties.files import seal
+from dftopt.properties.containers import seal
 
 
 @pytest.fixture(scope="module")
