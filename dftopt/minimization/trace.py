@@ -14,6 +14,9 @@ import jax.numpy as jnp
 
 from dftopt.minimization.orbitals import cholesky_qr, overlap, teter
 
+SHORT = (
+    1e-6  # H of a shorter row, a difference of longer ones, is too inaccurate: normalized again and again it diverges
+)
 LOOSE = 0.03  # hartree; a buffer band that is settled to this no longer hides a level below those that are wanted
 
 
@@ -27,7 +30,7 @@ def _orthogonalize(x, hx, against, h_against):
     m = overlap(against, x)
     x, hx = x - _rows(m, against), hx - _rows(m, h_against)
     norm = jnp.sqrt(jnp.sum(x.real**2 + x.imag**2, axis=-1, keepdims=True))
-    scale = jnp.where(norm > 1e-9, 1 / jnp.where(norm > 1e-9, norm, 1.0), 0.0)
+    scale = jnp.where(norm > SHORT, 1 / jnp.where(norm > SHORT, norm, 1.0), 0.0)
     return x * scale, hx * scale
 
 
@@ -51,7 +54,9 @@ def _lowest(s, hs, nb):
     return e[:nb], jax.scipy.linalg.solve_triangular(lower.conj().T, c[:, :nb], lower=False)
 
 
-def minimize_trace(apply_h, psi, half_q2, mask, steps: int, tol: float, n_converge: int | None = None):
+def minimize_trace(
+    apply_h, psi, half_q2, mask, steps: int, tol: float, n_converge: int | None = None, settled: int = 0
+):
     """Lowest eigenpairs at one k point.
 
     Args:
@@ -62,6 +67,8 @@ def minimize_trace(apply_h, psi, half_q2, mask, steps: int, tol: float, n_conver
         steps: at most this many steps.
         tol: stop when every residual norm ||H psi - eps psi|| of the first `n_converge` bands is below, hartree.
         n_converge: bands that have to converge; default all. The others only have to settle (`LOOSE`).
+        settled: lowest bands that have converged before: they only mix with the others, H is not applied to them again,
+            and their residuals are not looked at.
 
     Returns:
         psi, H psi, eigenvalues (bands,), residual norms (bands,), steps taken.
@@ -69,6 +76,7 @@ def minimize_trace(apply_h, psi, half_q2, mask, steps: int, tol: float, n_conver
     nb = psi.shape[0]
     n_converge = nb if n_converge is None else n_converge
     limits = jnp.where(jnp.arange(nb) < n_converge, tol, jnp.maximum(tol, LOOSE))
+    limits = jnp.where(jnp.arange(nb) < settled, jnp.inf, limits)
     psi = cholesky_qr(psi)
     hpsi = apply_h(psi)
     e, c = _lowest(psi, hpsi, nb)
@@ -80,9 +88,10 @@ def minimize_trace(apply_h, psi, half_q2, mask, steps: int, tol: float, n_conver
 
     def step(state):
         psi, hpsi, e, p, hp, norms, n = state
-        r, _ = residual(psi, hpsi, e)
-        active = (norms > 0.1 * tol)[:, None]  # converged bands no longer bring directions of their own
-        ekin = jnp.sum((psi.real**2 + psi.imag**2) * half_q2, axis=-1)
+        moving = psi[settled:]
+        r, _ = residual(moving, hpsi[settled:], e[settled:])
+        active = (norms[settled:] > 0.1 * tol)[:, None]  # converged bands no longer bring directions of their own
+        ekin = jnp.sum((moving.real**2 + moving.imag**2) * half_q2, axis=-1)
         z = teter(half_q2, 1.5 * ekin) * r * mask
         z = z - _rows(overlap(psi, z), psi)
         norm = jnp.sqrt(jnp.sum(z.real**2 + z.imag**2, axis=-1, keepdims=True))
@@ -99,12 +108,12 @@ def minimize_trace(apply_h, psi, half_q2, mask, steps: int, tol: float, n_conver
         psi, hpsi = solve(psi), solve(hpsi)
         e = jnp.sum((psi.conj() * hpsi).real, axis=-1)
         _, norms = residual(psi, hpsi, e)
-        return psi, hpsi, e, p, hp, norms, n + 1
+        return psi, hpsi, e, p[settled:], hp[settled:], norms, n + 1
 
     def unfinished(state):
         return (state[-1] < steps) & jnp.any(state[-2] > limits)
 
-    zero = jnp.zeros_like(psi)
+    zero = jnp.zeros_like(psi[settled:])
     start = (psi, hpsi, e, zero, zero, residual(psi, hpsi, e)[1], 0)
     psi, hpsi, e, _, _, norms, n = jax.lax.while_loop(unfinished, step, start)
     return psi, hpsi, e, norms, n

@@ -10,6 +10,9 @@ with K the second derivative of the energy of the density (Hartree and exchange-
 all levels, which the number of electrons forbids. Insulators have y alone. The operator is symmetric and, at a stable
 minimum, positive: preconditioned conjugate gradients.
 
+Where the highest computed band of a metal is degenerate with the first that is not, H - eps is singular. Bands that hold
+next to nothing are therefore lifted against the rest by up to `LIFT`: what they carry changes by at most `NOTHING` electrons.
+
 References:
     Baroni, de Gironcoli, Dal Corso, Giannozzi, Rev. Mod. Phys. 73, 515 (2001); de Gironcoli, Phys. Rev. B 51, 6773 (1995).
 """
@@ -27,10 +30,12 @@ from dftopt.minimization import occupations as occ
 from dftopt.minimization.orbitals import overlap, teter, to_complex, to_real
 from dftopt.minimization.problem import Problem
 from dftopt.minimization.smearing import chemical_potential, per_reservoir
-from dftopt.minimization.trees import axpy, dot
+from dftopt.properties.implicit.conjugate_gradients import solve_positive
 from dftopt.properties.implicit.stationary import prepared_at, rotate, summed_of
 
 TINY = 1e-250  # occupations below count as this: scaled and scaled back they cancel
+LIFT = 0.05  # hartree
+NOTHING = 1e-9  # occupation
 
 
 class Point(NamedTuple):
@@ -42,6 +47,7 @@ class Point(NamedTuple):
     scale_y: Any
     scale_z: Any
     shift: Any
+    lift: Any
     potential: Any
     kernel: Any
     preconditioner: Any
@@ -52,7 +58,7 @@ def point_at(inputs: dict, x: dict, arrays: dict, key: Key, problem: Problem) ->
     prepared = prepared_at(inputs, arrays, key)
     psi, eta, w = x["psi"], x["eta"], weights(prepared)
     if problem.parametrization == "fixed":
-        scale_y, scale_z, shift = jnp.sqrt(2 * w * problem.fixed_occupations(psi.shape[:3])), None, None
+        scale_y, scale_z, shift, lift = jnp.sqrt(2 * w * problem.fixed_occupations(psi.shape[:3])), None, None, 0.0
     else:
         t, kind = inputs["temperature"], problem.kind
         e = jnp.real(jnp.diagonal(eta, axis1=-2, axis2=-1))
@@ -60,6 +66,7 @@ def point_at(inputs: dict, x: dict, arrays: dict, key: Key, problem: Problem) ->
         scaled = (e - mu.reshape(-1, 1, 1)) / t
         f = kind.occupation(scaled)
         scale_y = jnp.sqrt(2 * w * jnp.maximum(f, TINY))
+        lift = (LIFT * NOTHING / (NOTHING + f))[..., None]
         ratio = occ.divided_difference(f, e, mu, t, kind)
         scale_z = jnp.sqrt(jnp.maximum(-w[..., None] * ratio, 0.0))
         shift = jnp.diagonal(scale_z, axis1=-2, axis2=-1)
@@ -69,7 +76,7 @@ def point_at(inputs: dict, x: dict, arrays: dict, key: Key, problem: Problem) ->
     potential, kernel = jax.linearize(jax.grad(lambda n: potential_energy(n, prepared)[0]), summed)
     half_q2 = prepared.orbitals.half_q2[:, None]
     kinetic = jnp.sum((psi.real**2 + psi.imag**2) * half_q2, axis=-1)
-    return Point(prepared, psi, eta, scale_y, scale_z, shift, potential, kernel, teter(half_q2, kinetic))
+    return Point(prepared, psi, eta, scale_y, scale_z, shift, lift, potential, kernel, teter(half_q2, kinetic))
 
 
 def project(p: Point, y):
@@ -106,7 +113,7 @@ def in_potential(p: Point, potential):
 def product(p: Point, y, z):
     """The operator applied to a change."""
     change = p.kernel(density_change(p, y, z))
-    hy = apply_hamiltonian(y, p.potential, p.prepared.orbitals, p.prepared.band_block) - rotate(p.eta, y)
+    hy = apply_hamiltonian(y, p.potential, p.prepared.orbitals, p.prepared.band_block) - rotate(p.eta, y) + p.lift * y
     vpsi = in_potential(p, change)
     out = project(p, hy + p.scale_y[..., None] * vpsi)
     if z is None:
@@ -145,10 +152,7 @@ def state_change(inputs, x, v, d_h, arrays, key: Key, problem: Problem):
 
 @partial(jax.jit, static_argnames=("key", "problem"))
 def conjugate_gradients(inputs, x, b, tol, limit, arrays, key: Key, problem: Problem):
-    """Solution of operator v = b from zero; v, relative residual, products taken.
-
-    Stops where the preconditioned norm of the residual has fallen by `tol`, or does not fall any more.
-    """
+    """Solution of operator v = b; see `solve_positive`."""
     p = point_at(inputs, x, arrays, key, problem)
 
     def precondition(v):
@@ -157,24 +161,5 @@ def conjugate_gradients(inputs, x, b, tol, limit, arrays, key: Key, problem: Pro
 
     b = as_complex(b)
     b = project(p, b[0]), None if b[1] is None else without_shift(p, b[1])
-    zero = jax.tree.map(jnp.zeros_like, b)
-    start = precondition(b)
-    size = dot(b, start)
-
-    def more(s):
-        _, _, _, rz, n, best, since = s
-        return (n < limit) & (rz > tol**2 * size) & (since < 30)
-
-    def step(s):
-        v, r, d, rz, n, best, since = s
-        hd = product(p, *d)
-        alpha = rz / dot(d, hd)
-        v, r = axpy(alpha, d, v), axpy(-alpha, hd, r)
-        q = precondition(r)
-        new = dot(r, q)
-        lower = new < best
-        return v, r, axpy(new / rz, d, q), new, n + 1, jnp.where(lower, new, best), jnp.where(lower, 0, since + 1)
-
-    state = (zero, b, start, size, 0, size, 0)
-    v, _, _, rz, n, _, _ = jax.lax.while_loop(more, step, state)
-    return as_real(v), jnp.sqrt(rz / jnp.where(size > 0, size, 1.0)), n
+    v, residual, n = solve_positive(lambda v: product(p, *v), precondition, b, tol, limit)
+    return as_real(v), residual, n

@@ -21,6 +21,7 @@ from dftopt.minimization import start as starting
 from dftopt.minimization.orbitals import overlap, teter
 from dftopt.precision import one_blas_thread
 from dftopt.properties.bands import states_at
+from dftopt.properties.implicit.conjugate_gradients import solve_positive
 from dftopt.properties.implicit.levels import DEGENERATE
 
 FINEST = 1e-9  # residual of the bands, hartree
@@ -156,20 +157,5 @@ def _complement(psi, u, level, w, inputs, arrays, potential, key: Key):
     h = lambda x: project(apply_hamiltonian(x, potential, orbitals, key.band_block) - level * x)
     kinetic = jnp.sum((u.real**2 + u.imag**2) * orbitals.half_q2[:, None], axis=-1)
     precondition = lambda r: project(teter(orbitals.half_q2[:, None], kinetic) * r)
-    dot = lambda x, y: jnp.vdot(x, y).real
-    b = -project(w)
-    start = precondition(b)
-    size = dot(b, start)
-
-    def step(s):
-        c, r, d, rz, n = s
-        hd = h(d)
-        alpha = rz / dot(d, hd)
-        c, r = c + alpha * d, r - alpha * hd
-        q = precondition(r)
-        new = dot(r, q)
-        return c, r, q + (new / rz) * d, new, n + 1
-
-    more = lambda s: (s[-1] < 300) & (s[-2] > 1e-20 * size)
-    c, _, _, rz, _ = jax.lax.while_loop(more, step, (jnp.zeros_like(b), b, start, size, 0))
-    return c, jnp.sqrt(rz / jnp.where(size > 0, size, 1.0))
+    c, residual, _ = solve_positive(h, precondition, -project(w), 1e-10, 300)
+    return c, residual

@@ -22,6 +22,7 @@ from dftopt.minimization.problem import Problem
 from dftopt.minimization.trees import dot
 from dftopt.precision import one_blas_thread
 from dftopt.properties.implicit import hessian
+from dftopt.properties.implicit.conjugate_gradients import solve_positive
 from dftopt.properties.implicit.minimum import ENOUGH, PRODUCTS, Ground
 from dftopt.properties.implicit.stationary import INPUTS
 from dftopt.properties.linear_response.second import gradient
@@ -54,21 +55,7 @@ def sternheimer(inputs, x, b, tol, limit, arrays, key: Key, problem: Problem):
         p, apply_hamiltonian(c, p.potential, p.prepared.orbitals, p.prepared.band_block) - hessian.rotate(p.eta, c)
     )
     precondition = lambda r: hessian.project(p, p.preconditioner * r)
-    start = precondition(b)
-    size = dot(b, start)
-
-    def step(s):
-        c, r, d, rz, n = s
-        hd = h(d)
-        alpha = rz / dot(d, hd)
-        c, r = c + alpha * d, r - alpha * hd
-        q = precondition(r)
-        new = dot(r, q)
-        return c, r, q + (new / rz) * d, new, n + 1
-
-    more = lambda s: (s[-1] < limit) & (s[-2] > tol**2 * size)
-    c, _, _, rz, n = jax.lax.while_loop(more, step, (jnp.zeros_like(b), b, start, size, 0))
-    return c, jnp.sqrt(rz / jnp.where(size > 0, size, 1.0)), n
+    return solve_positive(h, precondition, b, tol, limit)
 
 
 @one_blas_thread
