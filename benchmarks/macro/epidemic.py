@@ -64,7 +64,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--patches", nargs="+", type=int, default=[16, 32])
     parser.add_argument("--coordinates", nargs="+", type=int, default=[4], choices=(2, 3, 4))
-    parser.add_argument("--forms", nargs="+", default=["onsager", "network", "linear"])
+    parser.add_argument("--forms", nargs="+", default=["network", "onsager", "linear"])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--trajectories", type=int, default=None)
     parser.add_argument("--estimator", default="auto")
@@ -112,8 +112,8 @@ def main():
                     clock = time.process_time() - clock
                     b = fit.drift(test[0])
                     of_cells, single = score(average(b), average(test[1])), score(b, test[1])
-                    paths = fit.simulate(true[:, 0, :k], times, count, 0)
-                    alone = fit.simulate(one[:, 0, :k], times[::10], len(one), 1)
+                    paths = fit.simulate(true[:, 0, :k], times, count, 0, equation="mean")
+                    alone = fit.simulate(one[:, 0, :k], times[::10], len(one), 1, equation="mean")
                     away = abs(paths[..., 1].mean(0) - true[..., 1].mean(0)).max() / peak
                     learned = 1 - paths[:, -1, 0].mean()
                     r2 = " ".join(f"{a:.3f}" for a in of_cells) + " (" + " ".join(f"{a:.2f}" for a in single) + ")"

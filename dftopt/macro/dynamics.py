@@ -2,7 +2,9 @@ r"""Trajectories of a learned equation.
 
 A step of length h is $y^* = y + b(y) h + \sigma(y) \Delta B$, $y' = y + \frac12 [b(y) + b(y^*)] h + \sigma(y) \Delta B$: Heun
 for the drift, Ito for the noise; weak order 2 where the noise is additive. Each trajectory follows one member of the
-ensemble, so that the spread of trajectories holds the uncertainty of the equation. Networks run in single precision: the
+ensemble (the next one the next member, also where many start from one state), so that the spread of trajectories holds the
+uncertainty of the equation; or all follow the mean of the members, at as many times the cost: the best single equation,
+also where a rare excursion leads one member to states that it has not seen. Networks run in single precision: the
 rounding is far below the noise of a step.
 """
 
@@ -21,7 +23,9 @@ STIFFNESS = 0.2  # step times the fastest local rate
 AT_ONCE = 1024  # trajectories of one member per compiled batch
 
 
-def simulate(fit, Z0, times, n: int = 1, seed: int = 0, *, parameters=None, step: float | None = None) -> np.ndarray:
+def simulate(
+    fit, Z0, times, n: int = 1, seed: int = 0, *, parameters=None, step: float | None = None, equation: str = "members"
+) -> np.ndarray:
     """Trajectories of a fit.
 
     Args:
@@ -32,6 +36,7 @@ def simulate(fit, Z0, times, n: int = 1, seed: int = 0, *, parameters=None, step
         seed: whole number.
         parameters: external parameters.
         step: longest step; default 0.2 over the fastest rate at which the drift brings nearby states together.
+        equation: "members" (each trajectory that of one member) or "mean" (drift and sigma averaged over members).
 
     Returns:
         (n, T, d).
@@ -41,6 +46,7 @@ def simulate(fit, Z0, times, n: int = 1, seed: int = 0, *, parameters=None, step
     """
     checks.whole("n", n)
     checks.whole("seed", seed, low=0)
+    checks.choice("equation", equation, ("members", "mean"))
     times = check_times(None, times)
     Z0 = np.asarray(Z0, float)
     if Z0.ndim == 2 and len(Z0) not in (1, n):
@@ -51,7 +57,7 @@ def simulate(fit, Z0, times, n: int = 1, seed: int = 0, *, parameters=None, step
     gaps = np.diff(times, prepend=0.0)
     each = -(-n // fit.members)
     index = np.minimum(np.arange(fit.members * each), n - 1)
-    start = jnp.broadcast_to(y0, (n, fit.dimension))[index].reshape(fit.members, each, -1)
+    start = jnp.broadcast_to(y0, (n, fit.dimension))[index].reshape(each, fit.members, -1).swapaxes(0, 1)
     counts = np.ceil(gaps / step - 1e-9).astype(int)
     h = np.divide(gaps, counts, out=np.zeros_like(gaps), where=counts > 0) / fit.scales.time
     single = jax.tree.map(lambda x: x.astype(jnp.float32), fit.params)
@@ -59,9 +65,10 @@ def simulate(fit, Z0, times, n: int = 1, seed: int = 0, *, parameters=None, step
     for first in range(0, each, AT_ONCE):
         part = start[:, first : first + AT_ONCE]
         key = child(jax.random.key(seed), first)
-        parts.append(np.asarray(_run(fit.model, single, part, q, jnp.asarray(counts), jnp.asarray(h), key)))
+        moved = _run(fit.model, equation == "mean", single, part, q, jnp.asarray(counts), jnp.asarray(h), key)
+        parts.append(np.asarray(moved))
     y = np.concatenate(parts, 2)  # (T, members, each, d)
-    z = fit.scales.z(np.moveaxis(y, 0, 2).reshape(fit.members * each, len(times), -1)[:n].astype(float))
+    z = fit.scales.z(y.transpose(2, 1, 0, 3).reshape(fit.members * each, len(times), -1)[:n].astype(float))
     if not np.isfinite(z).all():
         raise InputError(
             "Trajectories of the learned equation left the finite numbers: start nearer to the data, or take a shorter step."
@@ -87,11 +94,15 @@ def _slopes(model, params, y, q):
     return jax.vmap(of_points, (0, None, None, None))(params, model, y, q)
 
 
-@partial(jax.jit, static_argnums=0)
-def _run(model, params, y, q, counts, h, key):
+@partial(jax.jit, static_argnums=(0, 1))
+def _run(model, mean, params, y, q, counts, h, key):
     words = key_words(key)
     q = q.astype(jnp.float32)
-    each = lambda f: jax.vmap(jax.vmap(f, (None, None, 0, None)), (0, None, 0, None))
+    if mean:
+        average = lambda f: lambda *args: jnp.mean(jax.vmap(f, (0, None, None, None))(*args), 0)
+        each = lambda f: jax.vmap(jax.vmap(average(f), (None, None, 0, None)), (None, None, 0, None))
+    else:
+        each = lambda f: jax.vmap(jax.vmap(f, (None, None, 0, None)), (0, None, 0, None))
     drift, sigma = each(onsager.drift), each(onsager.sigma)
 
     def inside(y):

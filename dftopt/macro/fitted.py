@@ -141,12 +141,20 @@ class Fit:
         return _mean(self.scales.drift(-each("flux", self, y, q)), Z, spread)
 
     def simulate(
-        self, Z0, times, n: int = 1, seed: int = 0, *, parameters=None, step: float | None = None
+        self,
+        Z0,
+        times,
+        n: int = 1,
+        seed: int = 0,
+        *,
+        parameters=None,
+        step: float | None = None,
+        equation: str = "members",
     ) -> np.ndarray:
         """Trajectories (n, times, d) of the learned equation; see `dftopt.macro.dynamics`."""
         from dftopt.macro.dynamics import simulate
 
-        return simulate(self, Z0, times, n, seed, parameters=parameters, step=step)
+        return simulate(self, Z0, times, n, seed, parameters=parameters, step=step, equation=equation)
 
     def stationary_points(self, parameters=None) -> list:
         """Minima, saddles and maxima of V where the data is; see `dftopt.macro.landscape`."""

@@ -72,3 +72,18 @@ def test_an_epidemic_says_what_dies_out():
     assert macro.SIRLattice(8, observables=("susceptible", "contacts")).absorbing == ()
     data = macro.sample(sim, 2, 4, times=[0.0, 1.0], check=False)
     assert data.absorbing == (2, 3, 0) and macro.join([data, data]).absorbing == (2, 3, 0)
+
+
+def test_trajectories_of_the_mean_equation_and_of_every_member_from_every_start(fit):
+    """Without noise (few steps, the mean of many) both follow the drift; neighbours in a batch follow different members."""
+    times = np.array([0.0, 0.1])
+    start = np.repeat([[0.2], [0.9]], 2000, 0)
+    mean = fit.simulate(start, times, 4000, 1, equation="mean")[:, 1, 0].reshape(2, -1)
+    each = fit.simulate(start, times, 4000, 1)[:, 1, 0].reshape(2, -1)
+    exact = np.array(
+        [0.2 * np.exp(0.1) / (1 + 0.2 * (np.exp(0.1) - 1)), 0.9 * np.exp(0.1) / (1 + 0.9 * (np.exp(0.1) - 1))]
+    )
+    np.testing.assert_allclose(mean.mean(1), exact, atol=0.005)
+    np.testing.assert_allclose(each.mean(1), exact, atol=0.005)
+    with pytest.raises(InputError, match="equation = 'median' is unknown; valid: members, mean"):
+        fit.simulate([0.2], times, equation="median")
