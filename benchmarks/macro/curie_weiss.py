@@ -79,7 +79,7 @@ def main():
                         late = fit.simulate(paths[:, -1], np.arange(0, 60.5, 2.0), n=500, seed=seed + 1)[:, 10:]
                         text = f"{late.std() / stationary(sim)[1]:8.3f}"
                     print(
-                        f" {beta:4.1f} {field:5.1f} {estimator:9s} {patch:5d} {seed:4d}  {rms:9.5f} "
+                        f" {beta:4.1f} {field:5.2f} {estimator:9s} {patch:5d} {seed:4d}  {rms:9.5f} "
                         f"{spread.mean() / abs(b).max():9.5f} {worst:7.4f} {text} {abs(paths.mean(0)[:, 0] - true).max():10.4f}"
                         f"  {cpu[1] - cpu[0]:8.1f} {cpu[2] - cpu[1]:8.1f}  {fit.status}",
                         flush=True,
