@@ -50,12 +50,16 @@ def minimize(model, basis, *, tell, start: Any = "atomic", inputs=None, **option
     """
     clock = Clock()
     make_room()
-    if inputs is not None:
-        raise InputError("inputs= is for plane waves: give a model of the changed atoms instead.")
+    if inputs is not None and set(inputs) != {"xc"}:
+        raise InputError(
+            "inputs= of a molecule in Gaussians may hold xc alone: give a model of the changed atoms instead of their positions."
+        )
     o = check(model, basis, **options)
     if not isinstance(start, (MolecularResult, WarmUp)) and start != "atomic":
         raise InputError(f"start = {start!r} must be 'atomic', an earlier result of a molecule, or a `WarmUp`.")
     molecule = energy.prepare(model, basis, o.magnetization)
+    if inputs is not None:
+        molecule = replace(molecule, xc=jax.tree.map(jnp.asarray, inputs["xc"]))
     guess = _guess(model, basis, o, start)
     frame = _first_frame(guess, basis, molecule)
     if isinstance(start, MolecularResult) and o.temperature == 0 and o.magnetization is None:

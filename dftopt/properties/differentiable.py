@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dftopt.bases.gaussians import Gaussians
 from dftopt.bases.planewaves import PlaneWaves
 from dftopt.energy.fields import density as density_of
 from dftopt.energy.free_energy import weights
@@ -17,10 +18,9 @@ from dftopt.minimization.problem import Problem
 from dftopt.minimization.smearing import against
 from dftopt.properties.implicit import mixing
 from dftopt.properties.implicit.apart import apart
+from dftopt.properties.implicit.inputs import checked
 from dftopt.properties.implicit.levels import edges, eigenvalues
-from dftopt.properties.implicit.linear import undefined
 from dftopt.properties.implicit.minimum import Ground, Solve, ground, parameters
-from dftopt.properties.implicit.mixing import Mixture
 from dftopt.properties.implicit.stationary import filling_of, internal_energy, prepared_at, summed_of
 
 
@@ -42,7 +42,8 @@ class Differentiable:
 
     def __call__(self, inputs: dict) -> "Outputs":
         """Outputs at given inputs (`parameters`, changed), computed when they are read."""
-        inputs = _checked(inputs, self.parameters, self._ground, self._mixture)
+        warm = self._ground.problem.parametrization != "fixed"
+        inputs = checked(inputs, self.parameters, warm, [site[0] for site in self._mixture.sites])
         inputs["pseudopotentials"] = self._mixture.pseudopotentials(inputs)
         del inputs["fractions"]
         return Outputs(self._ground, inputs)
@@ -53,7 +54,7 @@ class Differentiable:
         return self._ground.solves
 
 
-def differentiable(model, basis, mix: Mapping[int, str] | None = None, **options) -> Differentiable:
+def differentiable(model, basis, mix: Mapping[int, str] | None = None, **options):
     """The minimum of the free energy as a function that JAX can differentiate.
 
     `f = differentiable(model, basis)`; `f(f.parameters)["gap"]` is a number. `jax.grad`, `jax.jvp`, `jax.vjp`, `jax.jacfwd` of
@@ -64,7 +65,7 @@ def differentiable(model, basis, mix: Mapping[int, str] | None = None, **options
 
     Args:
         model: the model.
-        basis: its plane-wave basis.
+        basis: its basis, plane waves or Gaussians.
         mix: sites that may become another element, {atom: symbol}: `fractions` says how much of it (GTH potentials). The
             number of `electrons` does not follow by itself.
         **options: of `minimize`; `temperature` is where `parameters` start.
@@ -74,7 +75,7 @@ def differentiable(model, basis, mix: Mapping[int, str] | None = None, **options
         `electrons`, `xc` (per term), `pseudopotentials` (per element), `fractions` (N, of the other element). Its outputs:
         `energy`, `free_energy` (hartree), `forces` (N, 3; hartree/bohr), `stress` (3, 3; hartree/bohr^3), `fermi_level`,
         `eigenvalues` and `multiplets` (spin, k, band), `occupations`, `gap` (hartree), `density` (spin, n1, n2, n3),
-        `magnetization`.
+        `magnetization`. Of a molecule in Gaussians: see `differentiable_molecule.DifferentiableMolecule`.
 
     Raises:
         InputError: an option that `minimize` does not know, a smearing without a minimum, a metal at temperature = 0.
@@ -83,8 +84,8 @@ def differentiable(model, basis, mix: Mapping[int, str] | None = None, **options
     References:
         Blondel et al., Efficient and modular implicit differentiation, NeurIPS 2022; Baroni et al., Rev. Mod. Phys. 73, 515.
     """
-    if not isinstance(basis, PlaneWaves):
-        raise InputError(f"differentiable needs a plane-wave basis, not {type(basis).__name__}: use dftopt.PlaneWaves.")
+    if not isinstance(basis, (PlaneWaves, Gaussians)):
+        raise InputError(f"differentiable needs dftopt.PlaneWaves or dftopt.Gaussians, not {type(basis).__name__}.")
     smearing = str(options.get("smearing", "fermi-dirac")).lower()
     if smearing not in ("fermi-dirac", "gaussian"):
         raise InputError(
@@ -92,6 +93,12 @@ def differentiable(model, basis, mix: Mapping[int, str] | None = None, **options
         )
     if options.get("parametrization", "auto") not in ("auto", "fixed", "auxiliary"):
         raise InputError(f"parametrization = {options['parametrization']!r}: derivatives need 'auto' or 'auxiliary'.")
+    if isinstance(basis, Gaussians):
+        if mix:
+            raise InputError("mix: elements mix where they have potentials, in plane waves.")
+        from dftopt.properties.differentiable_molecule import DifferentiableMolecule
+
+        return DifferentiableMolecule(model, basis, options)
     return Differentiable(model, basis, options, mix or {})
 
 
@@ -193,7 +200,7 @@ class Outputs(Mapping):
     def _fermi_level(self):
         if self._metal:
             return jnp.mean(self.parts["mu"])
-        top, bottom = edges(self._ground, self["eigenvalues"])
+        top, bottom = edges(self._ground.filled, self["eigenvalues"])
         return 0.5 * (top + bottom)
 
     def _occupations(self):
@@ -211,7 +218,7 @@ class Outputs(Mapping):
                 "At temperature > 0 occupations are fractional and there is no gap to differentiate. Ask for 'eigenvalues' and take "
                 "the difference of two of them, or use temperature = 0 for an insulator."
             )
-        top, bottom = edges(self._ground, self["eigenvalues"])
+        top, bottom = edges(self._ground.filled, self["eigenvalues"])
         return bottom - top
 
     def _density(self):
@@ -283,47 +290,3 @@ def _free_energy_jvp(ground: Ground, primals, tangents):
     if ground.problem.parametrization != "fixed":
         slope = slope - parts["entropy"] * change["temperature"] + jnp.mean(parts["mu"]) * change["electrons"]
     return energy - inputs["temperature"] * parts["entropy"], slope
-
-
-def _checked(inputs, known: dict, ground: Ground, mixture: Mixture) -> dict:
-    """Inputs as arrays of the right shapes.
-
-    Raises:
-        InputError: names what is missing, unknown or of another shape.
-    """
-    for name in inputs:
-        if name not in known:
-            raise InputError(
-                f"{name!r} is no continuous input of the minimum: there are {', '.join(known)}. Cutoff, k mesh, FFT grid and bands are "
-                "integers in effect: compare two calculations (dftopt.equation_of_state, dftopt converge)."
-            )
-    missing = [name for name in known if name not in inputs]
-    if missing:
-        raise InputError(
-            f"inputs lacks {missing[0]!r}: change a copy of f.parameters, {{**f.parameters, 'positions': ...}}."
-        )
-    if str(jax.tree.structure(inputs)) != str(jax.tree.structure(known)):
-        raise InputError("inputs must have the structure of f.parameters: change a copy of it.")
-    flat, tree = jax.tree.flatten(inputs)
-    out = []
-    for given, (path, own) in zip(flat, jax.tree_util.tree_leaves_with_path(known), strict=True):
-        x = jnp.asarray(given, float)
-        if x.shape != own.shape:
-            name = jax.tree_util.keystr(path)
-            raise InputError(f"inputs{name} has the shape {x.shape}, but f.parameters{name} has {own.shape}.")
-        out.append(x)
-    inputs = jax.tree.unflatten(tree, out)
-    fractions, sites = inputs["fractions"], [site[0] for site in mixture.sites]
-    if not isinstance(fractions, jax.core.Tracer) and np.any(np.delete(np.asarray(fractions), sites)):
-        raise InputError(
-            "fractions: a site that does not mix has a fraction; name it, such as differentiable(..., mix={0: 'Si'})."
-        )
-    warm, t = ground.problem.parametrization != "fixed", inputs["temperature"]
-    if not isinstance(t, jax.core.Tracer) and (float(t) > 0) != warm:
-        raise InputError(
-            f"temperature = {float(t):g} hartree, but this function was made for {'a finite one' if warm else '0'}: levels are filled "
-            "in another way. Make another one with differentiable(model, basis, temperature=...)."
-        )
-    if not warm:
-        inputs = {**inputs, "electrons": undefined(inputs["electrons"])}
-    return inputs

@@ -190,6 +190,11 @@ def eigenvalues(ground: Ground, inputs: dict, x: dict, together: bool = False):
         InputError: in the derivative of single levels that a change splits.
     """
     h = _among_bands(ground, inputs, x) if ground.problem.parametrization == "fixed" else x["eta"]
+    return eigenvalues_among(h, together)
+
+
+def eigenvalues_among(h, together: bool = False):
+    """The diagonal (s, k, b) of a Hamiltonian that is diagonal, as levels; see `eigenvalues`."""
     diagonal = jnp.real(jnp.diagonal(h, axis1=-2, axis2=-1))
     return _levels(h, diagonal, together)
 
@@ -217,16 +222,16 @@ def _levels_jvp(together, primals, tangents):
     return diagonal, guard.bind(d_diagonal, dh, clusters=clusters)
 
 
-def edges(ground: Ground, e):
-    """Highest filled and lowest empty of the levels e (s, k, b) of an insulator.
+def edges(filled: tuple[int, ...], e):
+    """Highest filled and lowest empty of the levels e (s, k, b) of an insulator with so many filled ones per spin.
 
     Raises:
         InputError: in the derivative where several states are the highest or lowest and a change splits them.
     """
-    filled = np.array(ground.filled)[:, None, None]
+    first = np.array(filled)[:, None, None]
     band = np.arange(e.shape[2])
-    top = np.broadcast_to(band == filled - 1, e.shape)
-    bottom = np.broadcast_to(band == filled, e.shape)
+    top = np.broadcast_to(band == first - 1, e.shape)
+    bottom = np.broadcast_to(band == first, e.shape)
     return -_lowest(jnp.where(top, -e, jnp.inf)), _lowest(jnp.where(bottom, e, jnp.inf))
 
 

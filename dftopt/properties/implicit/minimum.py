@@ -1,7 +1,8 @@
 """The state at the minimum as a function of the inputs, with its derivative by the implicit function theorem.
 
 Both the minimization and the linear solve of its derivative run on the host, where their failure can be an error. JAX
-sees two primitives: `minimum` whose derivative calls `solve`, and `solve`, symmetric and hence its own transpose.
+sees two primitives: `minimum` whose derivative calls `solve`, and `solve`, symmetric and hence its own transpose. Both take
+as `ground` what finds minima: `Ground`, or `molecule.MolecularGround`.
 """
 
 import copy
@@ -81,14 +82,20 @@ class Ground:
 
     def find(self, inputs: dict):
         """Result and state (NumPy) at concrete inputs; kept."""
-        leaves = [np.asarray(x) for x in jax.tree.leaves(inputs)]
-        label = b"".join(x.tobytes() for x in leaves)
-        if label not in self.results:
-            self.results[label] = self._find(self.pack(leaves))
-            while len(self.results) > KEPT:
-                self.results.popitem(last=False)
-        self.results.move_to_end(label)
-        return self.results[label]
+        return remembered(self.results, inputs, lambda leaves: self._find(self.pack(leaves)))
+
+    @property
+    def parts(self) -> int:
+        """Arrays of a scaled change: of orbitals, and at T > 0 of the auxiliary Hamiltonian."""
+        return 1 if self.problem.parametrization == "fixed" else 2
+
+    def invert(self, inputs: dict, x: dict, b, tol, limit):
+        """Solution of the scaled linear system, relative residual, products."""
+        b = (*b, None)[:2]
+        v, size, n = hessian.conjugate_gradients(
+            inputs, x, b, tol, limit, arrays=self.arrays, key=self.key, problem=self.problem
+        )
+        return tuple(part for part in v if part is not None), size, n
 
     @one_blas_thread
     def _find(self, inputs: dict):
@@ -181,6 +188,18 @@ class Ground:
         return hessian.state_change(inputs, x, (v[0], v[1] if len(v) > 1 else None), d_h, **static)
 
 
+def remembered(results: OrderedDict, inputs: dict, compute):
+    """compute(leaves) of concrete inputs, or what it gave the last times."""
+    leaves = [np.asarray(x) for x in jax.tree.leaves(inputs)]
+    label = b"".join(x.tobytes() for x in leaves)
+    if label not in results:
+        results[label] = compute(leaves)
+        while len(results) > KEPT:
+            results.popitem(last=False)
+    results.move_to_end(label)
+    return results[label]
+
+
 def ground(model, basis, options: dict) -> Ground:
     """See `Ground`; `options` were checked by `minimize`'s own rules."""
     inputs = parameters(model, options)
@@ -270,20 +289,20 @@ solve.multiple_results = True
 
 
 @minimum.def_impl
-def _minimum(*leaves, ground: Ground):
-    _, x = ground.find(ground.pack(leaves))
+def _minimum(*leaves, ground):
+    x = ground.find(ground.pack(leaves))[1]
     return [x["psi"], x["eta"]]
 
 
 @minimum.def_abstract_eval
-def _minimum_abstract(*leaves, ground: Ground):
+def _minimum_abstract(*leaves, ground):
     raise InputError(
         "A differentiable ground state runs its minimization on the host and cannot be compiled: call it outside jax.jit "
         "(its parts are compiled already). jax.grad, jax.jvp, jax.vjp, jax.hessian and jax.vmap work."
     )
 
 
-def _minimum_jvp(primals, tangents, *, ground: Ground):
+def _minimum_jvp(primals, tangents, *, ground):
     if any(type(x).__name__ in ("JVPTracer", "LinearizeTracer") for x in primals):  # a derivative of this derivative
         raise InputError(SECOND)
     x = dict(zip(("psi", "eta"), minimum.bind(*primals, ground=ground), strict=True))
@@ -298,20 +317,17 @@ ad.primitive_jvps[minimum] = _minimum_jvp
 loop_over_batches(minimum)
 
 
-def _split(operands, ground: Ground):
+def _split(operands, ground):
     """Right-hand side, inputs, state."""
-    parts = 1 if ground.problem.parametrization == "fixed" else 2
+    parts = ground.parts
     *leaves, psi, eta = operands[parts:]
-    b = operands[0], operands[1] if parts > 1 else None
-    return parts, b, ground.pack(leaves), {"psi": psi, "eta": eta}
+    return operands[:parts], ground.pack(leaves), {"psi": psi, "eta": eta}
 
 
 @solve.def_impl
-def _solve(*operands, ground: Ground):
-    _, b, inputs, x = _split(operands, ground)
-    v, residual, n = hessian.conjugate_gradients(
-        inputs, x, b, SOLVE_TOL, PRODUCTS, arrays=ground.arrays, key=ground.key, problem=ground.problem
-    )
+def _solve(*operands, ground):
+    b, inputs, x = _split(operands, ground)
+    v, residual, n = ground.invert(inputs, x, b, SOLVE_TOL, PRODUCTS)
     ground.solves.append(Solve(float(residual), int(n)))
     if not float(residual) < ENOUGH:
         raise NotConverged(
@@ -319,25 +335,25 @@ def _solve(*operands, ground: Ground):
             "with the Hessian: the minimum is nearly unstable, or no minimum. Look at dftopt.stability(result), give a higher "
             "temperature, or more bands."
         )
-    return [part for part in v if part is not None]
+    return list(v)
 
 
 @solve.def_abstract_eval
-def _solve_abstract(*operands, ground: Ground):
-    parts = 1 if ground.problem.parametrization == "fixed" else 2
+def _solve_abstract(*operands, ground):
+    parts = ground.parts
     return [jax.core.ShapedArray(x.shape, x.dtype) for x in operands[:parts]]
 
 
-def _solve_jvp(primals, tangents, *, ground: Ground):
-    parts = 1 if ground.problem.parametrization == "fixed" else 2
+def _solve_jvp(primals, tangents, *, ground):
+    parts = ground.parts
     if any(type(t) is not ad.Zero for t in tangents[parts:]):
         raise InputError(SECOND)
     changes = [ad.instantiate_zeros(t) for t in tangents[:parts]]
     return solve.bind(*primals, ground=ground), solve.bind(*changes, *primals[parts:], ground=ground)
 
 
-def _solve_transpose(cotangents, *operands, ground: Ground):
-    parts = 1 if ground.problem.parametrization == "fixed" else 2
+def _solve_transpose(cotangents, *operands, ground):
+    parts = ground.parts
     b = [ad.instantiate_zeros(c) for c in cotangents]
     return [*solve.bind(*b, *operands[parts:], ground=ground), *[None] * (len(operands) - parts)]
 

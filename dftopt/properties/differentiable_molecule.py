@@ -1,0 +1,190 @@
+"""The minimum of a molecule in Gaussians as a differentiable function of its inputs; see `differentiable`."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dftopt.energy.dispersion import dispersion, dispersion_of
+from dftopt.errors import InputError
+from dftopt.minimization.smearing import against
+from dftopt.properties.implicit import molecule
+from dftopt.properties.implicit.apart import apart
+from dftopt.properties.implicit.inputs import checked
+from dftopt.properties.implicit.levels import edges, eigenvalues_among
+from dftopt.properties.implicit.linear import undefined
+from dftopt.properties.implicit.minimum import Solve
+from dftopt.properties.implicit.molecule import MolecularGround, MolecularKey, density_of, dipole_of, filling_of
+
+
+class DifferentiableMolecule:
+    """Inputs -> outputs of the minimum of a molecule in Gaussians, with implicit derivatives; see `differentiable`.
+
+    Inputs: `positions` (N, 3; bohr), `xc` (per term), `temperature` (hartree), `electrons`. Second derivatives of the energies
+    in the positions, and so derivatives of the forces in them, are not a number: integrals bring first ones only.
+
+    Attributes:
+        parameters: all continuous inputs at their own values.
+        model, basis: what is minimized.
+    """
+
+    def __init__(self, model, basis, options: dict):
+        self.model, self.basis = model, basis
+        given = {"tol": 1e-12, "progress": False, **options}
+        self._ground = molecule.molecular_ground(model, basis, given)
+        self._warm = float(options.get("temperature", 0.0)) > 0
+        self.parameters = molecule.molecular_parameters(model, basis, options)
+
+    def __call__(self, inputs: dict) -> "MolecularOutputs":
+        """Outputs at given inputs (`parameters`, changed), computed when they are read."""
+        return MolecularOutputs(self._ground, checked(inputs, self.parameters, self._warm), self._warm)
+
+    @property
+    def solves(self) -> list[Solve]:
+        """Relative residual and products of every linear solve so far."""
+        return self._ground.solves
+
+
+class MolecularOutputs(Mapping):
+    """What follows from the minimum; each entry is computed when it is read, so that a refusal concerns it alone."""
+
+    def __init__(self, ground: MolecularGround, inputs: dict, warm: bool):
+        self._ground, self._inputs, self._warm = ground, inputs, warm
+        self._known: dict[str, Any] = {}
+
+    def __getitem__(self, name: str):
+        if name not in ENTRIES:
+            raise KeyError(f"{name!r}: there are {', '.join(ENTRIES)}")
+        if name not in self._known:
+            self._known[name] = ENTRIES[name](self)
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(ENTRIES)
+
+    def __len__(self) -> int:
+        return len(ENTRIES)
+
+    @property
+    def _parts(self) -> dict:
+        if "parts" not in self._known:
+            state, ground = self._ground.state(self._inputs), self._ground
+            a = ground.arrays(self._inputs)
+            found = apart(lambda i, x: _parts(i, x, a, ground.key), self._inputs, state)
+            self._known["parts"] = {**found, "eta": state["eta"]}
+        return self._known["parts"]
+
+    def _free_energy(self):
+        return _free_energy(self._ground, self._inputs)
+
+    def _energy(self):
+        if not self._warm:
+            return self._free_energy()
+        return self._free_energy() + self._inputs["temperature"] * self._parts["entropy"]
+
+    def _forces(self):
+        inputs = {**self._inputs, "positions": undefined(self._inputs["positions"])}
+        return -_slopes(self._ground, inputs, self._ground.state(self._inputs))["positions"]
+
+    def _levels(self, together: bool = False):
+        return eigenvalues_among(self._parts["eta"][:, None], together)
+
+    def _multiplets(self):
+        return self._levels(True)
+
+    def _fermi_level(self):
+        if self._warm:
+            return jnp.mean(self._parts["mu"])
+        top, bottom = edges(self._ground.key.filled, self["eigenvalues"])
+        return 0.5 * (top + bottom)
+
+    def _gap(self):
+        if self._warm:
+            raise InputError(
+                "At temperature > 0 occupations are fractional and there is no gap to differentiate. Ask for 'eigenvalues' and take "
+                "the difference of two of them, or use temperature = 0."
+            )
+        top, bottom = edges(self._ground.key.filled, self["eigenvalues"])
+        return bottom - top
+
+    def _occupations(self):
+        e, key = self["eigenvalues"], self._ground.key
+        if key.kind is None:
+            return jnp.asarray((np.arange(e.shape[2]) < np.array(key.filled)[:, None, None]) * np.ones(e.shape))
+        return key.kind.occupation((e - against(self._parts["mu"], e)) / self._inputs["temperature"])
+
+    def _dipole(self):
+        return self._parts["dipole"]
+
+    def _magnetization(self):
+        return self._parts["magnetization"]
+
+
+ENTRIES = {
+    "energy": MolecularOutputs._energy,
+    "free_energy": MolecularOutputs._free_energy,
+    "forces": MolecularOutputs._forces,
+    "eigenvalues": MolecularOutputs._levels,
+    "multiplets": MolecularOutputs._multiplets,
+    "fermi_level": MolecularOutputs._fermi_level,
+    "occupations": MolecularOutputs._occupations,
+    "gap": MolecularOutputs._gap,
+    "dipole": MolecularOutputs._dipole,
+    "magnetization": MolecularOutputs._magnetization,
+}
+
+
+@partial(jax.jit, static_argnames="key")
+def _parts(inputs, x, a, key: MolecularKey) -> dict:
+    filling, mu, entropy = filling_of(inputs, x["eta"], key)
+    n = key.degeneracy * jnp.trace(filling, axis1=1, axis2=2)
+    moment = dipole_of(inputs, density_of(inputs, x, a, key), a)
+    return {"mu": mu, "entropy": entropy, "magnetization": n[0] - n[-1], "dipole": moment}
+
+
+@partial(jax.jit, static_argnames="key")
+def _energy_at(inputs, x, a, key: MolecularKey):
+    return molecule.energy_of(inputs, density_of(inputs, x, a, key), a, key.functional)
+
+
+@partial(jax.jit, static_argnames="key")
+def _energy_slopes(inputs, x, a, key: MolecularKey):
+    return jax.grad(lambda i: _free(i, x, a, key))(inputs)
+
+
+def _free(inputs, x, a, key: MolecularKey):
+    e = molecule.energy_of(inputs, density_of(inputs, x, a, key), a, key.functional)
+    return e if key.kind is None else e - inputs["temperature"] * filling_of(inputs, x["eta"], key)[2]
+
+
+def _slopes(ground: MolecularGround, inputs: dict, x: dict) -> dict:
+    """Partial derivatives of the free energy in all inputs at a fixed state."""
+    a = ground.arrays(inputs)
+    found = apart(lambda i, y: _energy_slopes(i, y, a, ground.key), inputs, x)
+    d3 = dispersion_of(ground.model, (False, False, False))
+    if d3 is None:
+        return found
+    bent = jax.grad(lambda r: dispersion(r, jnp.eye(3), d3))(inputs["positions"])
+    return {**found, "positions": found["positions"] + bent}
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _free_energy(ground: MolecularGround, inputs: dict):
+    """A at the minimum; its first derivative needs no linear solve."""
+    x = ground.state(inputs)
+    a = ground.arrays(inputs)
+    parts, d3 = _parts(inputs, x, a, ground.key), dispersion_of(ground.model, (False, False, False))
+    value = _energy_at(inputs, x, a, ground.key) - inputs["temperature"] * parts["entropy"]
+    return value if d3 is None else value + dispersion(inputs["positions"], jnp.eye(3), d3)
+
+
+@_free_energy.defjvp
+def _free_energy_jvp(ground: MolecularGround, primals, tangents):
+    (inputs,), (change,) = primals, tangents
+    once = {**inputs, "positions": undefined(inputs["positions"])}
+    slopes = _slopes(ground, once, ground.state(inputs))
+    slope = sum(jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(slopes), jax.tree.leaves(change), strict=True))
+    return _free_energy(ground, inputs), slope
