@@ -44,7 +44,8 @@ def fit(
             microscopic states: `macro.sample(..., snapshots=True)`.
         form: "onsager" (V, M, W and sigma each a network), "fdr" (fluctuation-dissipation: sigma sigma^T = 2 T M, so that
             exp(-V/T) is the stationary density; see `dftopt.macro.onsager` for what each form can tell), or a baseline:
-            "network" (drift and sigma without structure), "linear" (Ornstein-Uhlenbeck).
+            "network" (drift and sigma without structure; often better than "onsager" for a system that dies out, where V
+            has to fall along the whole course), "linear" (Ornstein-Uhlenbeck).
         seed: whole number: of starts, resampling and the held-out part.
         temperature: T of the fluctuation-dissipation form, the unit of V.
         members: of the ensemble. Each is trained on resampled trajectories; their mean is reported, their spread is the

@@ -81,6 +81,8 @@ def initial(key: jax.Array, model: Model, noise, temperature, inputs=None) -> di
     if model.form == "network":
         return {**params, "drift": network(one, (n, w, w, d))}
     params = {"units": units, "V": network(one, (n, w, w, 1)), "V_growth": jnp.zeros(()), "M_floor": jnp.full((), -2.0)}
+    if model.absorbing:
+        params["V_slope"] = jnp.ones(d)
     params["MW"] = network(two, (n, w, w, d * d + triangle))
     if model.form == "onsager":
         params["sigma"] = network(three, (n, w, w, triangle))
@@ -114,7 +116,11 @@ def units(params: dict) -> tuple[jax.Array, jax.Array]:
 
 def potential(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
     """V of one point y (d,)."""
-    return 0.5 * jax.nn.softplus(params["V_growth"]) * y @ y + apply(params["V"], jnp.concatenate([y, q]))[0]
+    if model.absorbing:  # V falls all the way to the end, which may be anywhere: no lowest point to begin with
+        growth = jax.nn.softplus(params["V_growth"] + params["V_slope"] @ y)
+    else:
+        growth = 0.5 * jax.nn.softplus(params["V_growth"]) * y @ y
+    return growth + apply(params["V"], jnp.concatenate([y, q]))[0]
 
 
 def mobility(params: dict, model: Model, y: jax.Array, q: jax.Array) -> tuple[jax.Array, jax.Array]:
