@@ -200,7 +200,7 @@ class Outputs(Mapping):
     def _fermi_level(self):
         if self._metal:
             return jnp.mean(self.parts["mu"])
-        top, bottom = edges(self._ground.filled, self["eigenvalues"])
+        top, bottom = edges(self["eigenvalues"], self._ground.filled)
         return 0.5 * (top + bottom)
 
     def _occupations(self):
@@ -218,7 +218,7 @@ class Outputs(Mapping):
                 "At temperature > 0 occupations are fractional and there is no gap to differentiate. Ask for 'eigenvalues' and take "
                 "the difference of two of them, or use temperature = 0 for an insulator."
             )
-        top, bottom = edges(self._ground.filled, self["eigenvalues"])
+        top, bottom = edges(self["eigenvalues"], self._ground.filled)
         return bottom - top
 
     def _density(self):

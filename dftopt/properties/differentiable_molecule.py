@@ -98,7 +98,7 @@ class MolecularOutputs(Mapping):
     def _fermi_level(self):
         if self._warm:
             return jnp.mean(self._parts["mu"])
-        top, bottom = edges(self._ground.key.filled, self["eigenvalues"])
+        top, bottom = edges(self["eigenvalues"], self._ground.key.filled)
         return 0.5 * (top + bottom)
 
     def _gap(self):
@@ -107,11 +107,12 @@ class MolecularOutputs(Mapping):
                 "At temperature > 0 occupations are fractional and there is no gap to differentiate. Ask for 'eigenvalues' and take "
                 "the difference of two of them, or use temperature = 0."
             )
-        top, bottom = edges(self._ground.key.filled, self["eigenvalues"])
+        top, bottom = edges(self["eigenvalues"], self._ground.key.filled)
         return bottom - top
 
     def _occupations(self):
-        e, key = self["eigenvalues"], self._ground.key
+        e = self["eigenvalues"]  # finds the minimum, and with it the key
+        key = self._ground.key
         if key.kind is None:
             return jnp.asarray((np.arange(e.shape[2]) < np.array(key.filled)[:, None, None]) * np.ones(e.shape))
         return key.kind.occupation((e - against(self._parts["mu"], e)) / self._inputs["temperature"])

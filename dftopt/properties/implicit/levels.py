@@ -222,7 +222,7 @@ def _levels_jvp(together, primals, tangents):
     return diagonal, guard.bind(d_diagonal, dh, clusters=clusters)
 
 
-def edges(filled: tuple[int, ...], e):
+def edges(e, filled: tuple[int, ...]):
     """Highest filled and lowest empty of the levels e (s, k, b) of an insulator with so many filled ones per spin.
 
     Raises:

@@ -36,6 +36,15 @@ class Mixed:
         """Channels of both."""
         return self.own.layout + self.other.layout
 
+    @property
+    def functional(self):
+        """Asked for where a free atom is to be solved: a minimization starts from another density.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(f"a mixture of {self.own.element} and {self.other.element} has no free atom.")
+
     def parameters(self) -> dict:
         """Of the half mixture."""
         return mixed_parameters(self.own.parameters(), self.other.parameters(), 0.5)
