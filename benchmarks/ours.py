@@ -40,6 +40,8 @@ def main() -> None:
 
     import dftopt
 
+    dftopt.use_cores()
+
     system = SYSTEMS[given.name]
     options = system.options(given.tol)
     model = system.model(scale=1 + 1e-4)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ase import Atoms
-from ase.build import bulk
+from ase.build import bulk, molecule
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,32 @@ class System:
         return {"nbands": self.nbands, "temperature": self.temperature, "smearing": self.smearing, "tol": tol}
 
 
+def rattled(atoms: Atoms) -> Atoms:
+    """Without symmetry, as in the middle of a relaxation."""
+    atoms.rattle(0.02, seed=7)
+    return atoms
+
+
+def water() -> Atoms:
+    """A molecule in a box of 10 angstrom."""
+    atoms = molecule("H2O", cell=[10.0] * 3, pbc=True)
+    atoms.center()
+    return atoms
+
+
 SYSTEMS = {
     "Si2": System(lambda: bulk("Si", a=5.431), 15.0, (4, 4, 4), 4),
     "Al1": System(lambda: bulk("Al", a=4.05), 15.0, (8, 8, 8), 6, temperature=0.01, smearing="marzari-vanderbilt"),
     "Al1-FD": System(lambda: bulk("Al", a=4.05), 15.0, (8, 8, 8), 6, temperature=0.01),
     "NaCl": System(
-        lambda: bulk("NaCl", "rocksalt", a=5.64), 20.0, (3, 3, 3), 4, pseudopotentials={"Na": "GTH-PADE-q1"}
+        lambda: bulk("NaCl", "rocksalt", a=5.64), 35.0, (3, 3, 3), 4, pseudopotentials={"Na": "GTH-PADE-q1"}
     ),
+    "MgO": System(lambda: bulk("MgO", "rocksalt", a=4.21), 35.0, (3, 3, 3), 8),
+    "Si8": System(lambda: rattled(bulk("Si", a=5.431, cubic=True)), 12.0, (2, 2, 2), 16),
+    "Nb1": System(lambda: bulk("Nb", "bcc", a=3.3), 40.0, (6, 6, 6), 12, xc="PBE", temperature=0.005),
+    "MoTa": System(lambda: bulk("MoTa", "cesiumchloride", a=3.22), 40.0, (6, 6, 6), 20, xc="PBE", temperature=0.005),
+    "Si16": System(lambda: rattled(bulk("Si", a=5.431) * (2, 2, 2)), 8.0, (1, 1, 1), 32),
+    "Si32": System(lambda: rattled(bulk("Si", a=5.431, cubic=True) * (2, 2, 1)), 8.0, (1, 1, 1), 64),
+    "Si64": System(lambda: rattled(bulk("Si", a=5.431, cubic=True) * (2, 2, 2)), 8.0, (1, 1, 1), 128),
+    "H2O": System(water, 30.0, (1, 1, 1), 4),
 }

@@ -42,6 +42,7 @@ _HOMES = {
     "relax": "dftopt.calculator.relax",
     "equation_of_state": "dftopt.calculator.eos",
     "enable_compilation_cache": "dftopt.precision",
+    "use_cores": "dftopt.precision",
     "InputError": "dftopt.errors",
     "NotConverged": "dftopt.errors",
     "DFTOptWarning": "dftopt.errors",
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from dftopt.minimization.result import Result
     from dftopt.minimization.stability import stability
     from dftopt.minimization.unconstrained import free_energy, free_energy_parameters
-    from dftopt.precision import enable_compilation_cache
+    from dftopt.precision import enable_compilation_cache, use_cores
     from dftopt.properties.bands import bands, eigenvalues_at
     from dftopt.properties.differentiable import differentiable
     from dftopt.properties.dos import dos

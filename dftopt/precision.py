@@ -30,6 +30,57 @@ def enable_compilation_cache(folder: str | Path | None = None) -> Path:
     return path
 
 
+def cores_here() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def use_cores(n: int | None = None) -> int:
+    """Let the k points of a crystal share cores of the CPU; only before JAX's first computation, later nothing changes.
+
+    JAX then sees each core as a device. The command line and the calculator for ASE call it.
+
+    Args:
+        n: cores; default what was chosen before, else `$DFTOPT_CORES`, else all that this process may run on.
+
+    Returns:
+        The cores in use.
+
+    Raises:
+        InputError: not a whole number of at least 1.
+    """
+    chosen = int(jax.config.values["jax_num_cpu_devices"])
+    if n is None and chosen > 0:
+        return chosen
+    here = cores_here()
+    asked = os.environ.get("DFTOPT_CORES", str(here)) if n is None else str(n)
+    if not asked.isdigit() or int(asked) < 1:
+        name = "$DFTOPT_CORES" if n is None else "n"
+        raise InputError(f"{name} = {asked} must be a whole number of cores, at least 1.")
+    cores = min(int(asked), here)
+    try:
+        jax.config.update("jax_num_cpu_devices", cores)
+    except RuntimeError:  # JAX has started
+        return max(chosen, 1)
+    if cores > 1:
+        # All devices share XLA's pool of threads, some of which wait for others: with one per core all may come to wait.
+        os.environ.setdefault("NPROC", str(4 * cores))
+        patience = "--xla_cpu_collective_call_terminate_timeout_seconds"  # where one core is late; the default is 40 s
+        if patience not in os.environ.get("XLA_FLAGS", ""):
+            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {patience}=1000000".strip()
+    return cores
+
+
+def set_up_process() -> None:
+    """What the command line and the calculator do before they start: all cores, and compiled programs kept on disk."""
+    use_cores()
+    if jax.config.values["jax_compilation_cache_dir"] is None:  # else the user has chosen a place
+        try:
+            enable_compilation_cache()
+        except OSError:  # nowhere to write: each process compiles anew
+            pass
+
+
 def check_jax() -> None:
     """Refuse to compute where JAX cannot, or would do so in single precision.
 

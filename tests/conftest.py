@@ -13,9 +13,10 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests share tests/systems.py
 # Never the user's own. Shared by the processes of a run and by later runs: compilation is most of what tests wait for.
 os.environ.setdefault("DFTOPT_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
 
-from dftopt import enable_compilation_cache  # noqa: E402
+from dftopt import enable_compilation_cache, use_cores  # noqa: E402
 
 enable_compilation_cache()
+use_cores(1)  # tests run side by side; `bases/test_devices.py` uses several
 
 LINUX = sys.platform == "linux"
 MOST_MEMORY = 2**31  # bytes of one process; compiled programs come back from the cache on disk

@@ -159,14 +159,48 @@ def over_bands(function, psi: Complex[Array, "bands npw"], block: int):
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:nb], out)
 
 
+def opposite(sphere: np.ndarray, npw: int) -> np.ndarray:
+    """Index of -G for each G of a sphere around Gamma (npw,); padding stands for itself."""
+    m = np.abs(sphere).max(axis=0)
+    place = lambda G: np.ravel_multi_index(tuple((G + m).T), tuple(2 * m + 1))
+    order = np.argsort(place(sphere))
+    out = np.arange(npw, dtype=np.int32)
+    out[: len(sphere)] = order[np.searchsorted(place(sphere)[order], place(-sphere))]
+    return out
+
+
+def real_part(psi, minus) -> Complex[Array, "*batch npw"]:
+    """Coefficients of the real part of functions: the mean of c(G) and conj(c(-G))."""
+    return 0.5 * (psi + jnp.take(psi, minus, axis=-1).conj())
+
+
+def _paired(psi):
+    """Real functions two by two, as real and imaginary parts."""
+    psi = jnp.pad(psi, ((0, psi.shape[0] % 2), (0, 0)))
+    return psi[0::2] + 1j * psi[1::2]
+
+
 def density_of_bands(
-    psi: Complex[Array, "bands npw"], f: Float[Array, " bands"], to_box, waves: tuple[Waves, ...], block: int
+    psi: Complex[Array, "bands npw"],
+    f: Float[Array, " bands"],
+    to_box,
+    waves: tuple[Waves, ...],
+    block: int,
+    paired: bool = False,
 ) -> Float[Array, "n1 n2 n3"]:
-    r"""$\sum_b f_b |\psi_b(r)|^2$ on the grid, accumulated block by block: psi(r) is never stored."""
+    r"""$\sum_b f_b |\psi_b(r)|^2$ on the grid, accumulated block by block: psi(r) is never stored.
+
+    `paired` asks for orbitals that are real functions, of which two are transformed at once.
+    """
+    if paired:
+        psi, f = _paired(psi), jnp.pad(f, (0, len(f) % 2)).reshape(-1, 2)
+    else:
+        f = jnp.stack([f, f], axis=1)
 
     def one(rho, psi_and_f):
         real, imag = to_folded_grid(psi_and_f[0], to_box, waves)
-        return rho + jnp.einsum("b,bxyz->xyz", psi_and_f[1], real**2 + imag**2), None
+        w = psi_and_f[1]
+        return rho + jnp.einsum("b,bxyz->xyz", w[:, 0], real**2) + jnp.einsum("b,bxyz->xyz", w[:, 1], imag**2), None
 
     nb = psi.shape[0]
     grid = jnp.zeros(tuple(w.points for w in waves))
@@ -174,7 +208,9 @@ def density_of_bands(
         return folded(one(grid, (psi, f))[0])
     pad = -nb % block
     blocks = jnp.pad(psi, ((0, pad), (0, 0))).reshape(-1, block, psi.shape[1])
-    return folded(jax.lax.scan(jax.checkpoint(one), grid, (blocks, jnp.pad(f, (0, pad)).reshape(-1, block)))[0])
+    return folded(
+        jax.lax.scan(jax.checkpoint(one), grid, (blocks, jnp.pad(f, ((0, pad), (0, 0))).reshape(-1, block, 2)))[0]
+    )
 
 
 def local_product(
@@ -184,10 +220,16 @@ def local_product(
     from_box,
     waves: tuple[Waves, ...],
     block: int,
+    minus: Int[Array, " npw"] | None = None,
 ) -> Complex[Array, "bands npw"]:
     r"""$\sum_r e^{-iGr} v(r) \psi(r)$ for a real potential on the grid: half the gradient of $\sum_r v |\psi|^2$.
 
-    On padding it has no meaning.
+    On padding it has no meaning. With `minus`, the index of -G, the orbitals have to be real functions, and two are
+    transformed at once.
     """
+    if minus is not None:
+        both = local_product(_paired(psi), potential, to_box, from_box, waves, block)
+        first = real_part(both, minus)
+        return jnp.stack([first, -1j * (both - first)], axis=1).reshape(-1, psi.shape[1])[: psi.shape[0]]
     v = folded(potential)
     return over_bands(lambda p: from_folded_grid(v * to_folded_grid(p, to_box, waves), from_box, waves), psi, block)

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from ase import Atoms
 from ase.calculators.abc import GetOutputsMixin
@@ -28,10 +27,11 @@ from dftopt.calculator.continuation import Memory, has_room
 from dftopt.calculator.fixed_density import NPOINTS, FixedDensity, full_mesh, points_of, to_irreducible
 from dftopt.calculator.keywords import own, plain, same
 from dftopt.calculator.log import IterationTable, Log, header, summary
+from dftopt.calculator.outputs import outputs
 from dftopt.errors import InputError, NotConverged
 from dftopt.minimization.ground_state import minimize
 from dftopt.minimization.result import Result
-from dftopt.precision import enable_compilation_cache
+from dftopt.precision import set_up_process
 from dftopt.properties.bands import bands, eigenvalues_at
 from dftopt.properties.projections import loewdin_charges
 from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV
@@ -104,7 +104,7 @@ class DFTOpt(GetOutputsMixin, Calculator):
         self._settings: dict[str, Any] = {}  # keywords of `result`
         self._memory = Memory()
         self._logged = False
-        _keep_compiled_programs()
+        set_up_process()
         if label is not None and "txt" not in parameters:
             parameters["txt"] = f"{Path(label).name}.txt"
         super().__init__(restart=restart, label=label, atoms=atoms, directory=directory, **parameters)
@@ -183,7 +183,7 @@ class DFTOpt(GetOutputsMixin, Calculator):
         self.atoms, self.result = result.model.atoms.copy(), result
         self._settings = {k: own(v) for k, v in self._relevant().items()}
         self._memory.add(result)
-        self.results = {**_outputs(result), **known} if result.converged else {}
+        self.results = {**outputs(result), **known} if result.converged else {}
 
     def reserve(self, atoms: Atoms, room: float = 0.0) -> None:
         """Prepare for a series of structures near this one: one k mesh, and nothing compiled twice.
@@ -226,7 +226,7 @@ class DFTOpt(GetOutputsMixin, Calculator):
                 "calc.result holds what was reached; after calc.set(maxiter=...) the next call goes on from there."
             )
         if "energy" not in self.results:
-            self.results.update(_outputs(result))
+            self.results.update(outputs(result))
         if "forces" in properties and "forces" not in self.results:
             self.results["forces"] = result.forces() * (HARTREE_IN_EV / BOHR_IN_ANGSTROM)
             self._tell_forces(result.model.structure.symbols)
@@ -388,30 +388,3 @@ def _stopped_early(result: Result, atoms: Atoms) -> bool:
     """Whether a run on the same atoms may be gone on from: it was interrupted, or out of evaluations."""
     early = result.status == "interrupted" or result.stats["evaluations"] >= result.options.maxiter
     return early and bool(np.isfinite(float(result.energies.free))) and not compare_atoms(result.model.atoms, atoms)
-
-
-def _outputs(result: Result) -> dict[str, Any]:
-    """What is known without further work, by ASE's names, in eV."""
-    ns, nk, nb = result.eigenvalues.shape
-    return {
-        "natoms": len(result.model.structure),
-        "nbands": nb,
-        "nkpts": nk,
-        "nspins": ns,
-        "magmom": float(result.magnetization),
-        "energy": float(result.energies.zero) * HARTREE_IN_EV,
-        "free_energy": float(result.energies.free) * HARTREE_IN_EV,
-        "fermi_level": float(result.fermi_level) * HARTREE_IN_EV,
-        "kpoint_weights": np.array(result.weights),
-        "ibz_kpoints": np.array(result.kpoints),
-        "eigenvalues": result.eigenvalues * HARTREE_IN_EV,
-        "occupations": result.occupations * (2 / ns),
-    }
-
-
-def _keep_compiled_programs() -> None:
-    if jax.config.values["jax_compilation_cache_dir"] is None:  # else the user has chosen a place
-        try:
-            enable_compilation_cache()
-        except OSError:  # nowhere to write: each process compiles anew
-            pass

@@ -56,14 +56,11 @@ def main(options, bands: dict | None = None) -> int:
 
 
 def use_compilation_cache() -> None:
-    """Start faster next time; a read-only home is no reason to stop, but a device that is not there."""
-    from dftopt.precision import check_jax
+    """All cores, and compiled programs kept; a device that is not there is a reason to stop."""
+    from dftopt.precision import check_jax, set_up_process
 
+    set_up_process()
     check_jax()
-    try:
-        dftopt.enable_compilation_cache()
-    except OSError:
-        pass
 
 
 def path_of(atoms, path: str | None, npoints: int):

@@ -6,12 +6,13 @@ with all that depends on the density alone in `E_pot` (local, Hartree, exchange-
 its gradient, and the Hamiltonian applied to orbitals the gradient of their band energy in that potential.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
+from dftopt.bases.devices import over_k
 from dftopt.bases.transforms import density_of_bands, local_product
 from dftopt.energy.coulomb import dipole_energy
 from dftopt.energy.exchange_correlation import exchange_correlation
@@ -78,13 +79,22 @@ def orbital_terms(psi: Complex[Array, "s k b npw"], f: Float[Array, "s k b"], or
         $\sum f |\psi(r)|^2$ (s, n1, n2, n3), not yet divided by the volume; for meta-GGAs stacked with
         $\frac12 \sum f |\nabla\psi(r)|^2$ (s, 2, n1, n2, n3); kinetic and nonlocal expectation values (s, k, b), hartree.
     """
+    by_k, shared = orbitals.split()
+    terms = lambda k, x, _: _orbital_terms(x[0], x[1], replace(shared, **k), block)
+    summed, (e_kin, e_nl) = over_k(terms, orbitals.devices, by_k, (psi, f), (), sums=True)
+    return summed, e_kin, e_nl
+
+
+def _orbital_terms(psi, f, orbitals: Orbitals, block: int):
+    """`orbital_terms` of the k points of one device."""
     _, nk, nb, _ = psi.shape
 
     def one_k(p, w, i):
-        squares = lambda x: density_of_bands(x, w, orbitals.to_box[i], orbitals.waves, block)
+        paired = orbitals.minus is not None
+        squares = lambda x: density_of_bands(x, w, orbitals.to_box[i], orbitals.waves, block, paired)
         fields = squares(p)
         if orbitals.q is not None:
-            tau = 0.5 * sum(squares(p * orbitals.q[i, :, a]) for a in range(3))
+            tau = 0.5 * sum(squares(1j * p * orbitals.q[i, :, a]) for a in range(3))
             fields = jnp.stack([fields, tau])
         return fields, kinetic(p, orbitals.half_q2[i]), nonlocal_(p, orbitals.projectors[i], orbitals.coupling)
 
@@ -97,7 +107,7 @@ def orbital_terms(psi: Complex[Array, "s k b npw"], f: Float[Array, "s k b"], or
 
     def at_spin(x):  # one spin after the other: two loops at once would only compete for the cache
         summed, (e_kin, e_nl) = jax.lax.scan(one_block, grid, k_blocks((*x, jnp.arange(nk)), nb, block))
-        return summed, e_kin.reshape(-1, nb)[:nk], e_nl.reshape(-1, nb)[:nk]
+        return summed, (e_kin.reshape(-1, nb)[:nk], e_nl.reshape(-1, nb)[:nk])
 
     return jax.lax.map(at_spin, (psi, f))
 
@@ -126,6 +136,13 @@ def apply_hamiltonian(
         orbitals: k-dependent arrays.
         block: bands transformed at once.
     """
+    by_k, shared = orbitals.split()
+    apply = lambda k, p, v: _apply_hamiltonian(p, v, replace(shared, **k), block)
+    return over_k(apply, orbitals.devices, by_k, psi, potential)
+
+
+def _apply_hamiltonian(psi, potential, orbitals: Orbitals, block: int):
+    """`apply_hamiltonian` at the k points of one device."""
     _, nk, nb, _ = psi.shape
 
     def at_spin(x):
@@ -145,7 +162,8 @@ def h_psi(psi: Complex[Array, "b npw"], potential: Float[Array, "*fields"], orbi
         )
 
     def local_part(v, p):
-        return local_product(p, v, orbitals.to_box[i], orbitals.from_box[i], orbitals.waves, block)
+        minus = None if orbitals.minus is None else orbitals.minus[i]
+        return local_product(p, v, orbitals.to_box[i], orbitals.from_box[i], orbitals.waves, block, minus)
 
     # JAX's gradient of a real function of z = x + iy is d/dx - i d/dy = 2 conj(H z)
     out = 0.5 * jax.grad(orbital_energy)(psi).conj()
@@ -153,8 +171,8 @@ def h_psi(psi: Complex[Array, "b npw"], potential: Float[Array, "*fields"], orbi
         return out + local_part(potential, psi) * orbitals.mask[i]
     out += local_part(potential[0], psi) * orbitals.mask[i]
     for a in range(3):
-        q = orbitals.q[i, :, a]  # zero on padding
-        out += q * local_part(0.5 * potential[1], q * psi)
+        q = 1j * orbitals.q[i, :, a]  # zero on padding; a gradient, so that real functions stay real
+        out -= q * local_part(0.5 * potential[1], q * psi)
     return out
 
 

@@ -53,6 +53,11 @@ class Molecule:
     xc: dict
     functional: Functional = field(metadata={"static": True})
 
+    @property
+    def devices(self) -> int:
+        """A molecule is on one."""
+        return 1
+
 
 def prepare(model, basis, magnetization: float | None = None, on_grid: bool = True) -> Molecule:
     """Integrals, and values on the grid unless told otherwise, from PySCF; the costly part of the start."""

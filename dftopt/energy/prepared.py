@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
+from dftopt.bases.devices import fill_up, place
 from dftopt.bases.sizes import padded
-from dftopt.bases.transforms import Waves
+from dftopt.bases.transforms import Waves, opposite
 from dftopt.energy import ewald, local, nonlocal_
 from dftopt.energy.coulomb import Coulomb, DipoleCorrection, prepare_dipole
 from dftopt.energy.dispersion import Dispersion, dispersion, dispersion_of
@@ -19,6 +21,7 @@ from dftopt.xc import Functional
 
 FAR = 1e4  # lattice steps: vectors this long add nothing to the sums of Ewald
 static = partial(field, metadata={"static": True})
+BY_K = ("to_box", "from_box", "half_q2", "mask", "projectors", "q", "minus")  # of `Orbitals`
 
 
 @jax.tree_util.register_dataclass
@@ -35,6 +38,8 @@ class Orbitals:
         projectors: nonlocal projectors with structure factor and V^(-1/2).
         coupling: their coupling matrix, hartree.
         q: Cartesian k + G, bohr^-1, zero on padding; None unless the functional needs the kinetic energy density.
+        minus: index of -G where orbitals are known to be real functions (at Gamma); None where they are complex.
+        devices: that share the k points.
     """
 
     to_box: Int[Array, "k box"]
@@ -45,6 +50,14 @@ class Orbitals:
     projectors: Complex[Array, "k projectors npw"]
     coupling: Float[Array, "projectors projectors"]
     q: Float[Array, "k npw 3"] | None = None
+    minus: Int[Array, "k npw"] | None = None
+    devices: int = static(default=1)
+
+    def split(self) -> tuple[dict, "Orbitals"]:
+        """What depends on k, and the rest."""
+        by_k: dict[str, Any] = {name: getattr(self, name) for name in BY_K if getattr(self, name) is not None}
+        nothing: dict[str, Any] = dict.fromkeys(by_k)
+        return by_k, replace(self, **nothing)
 
 
 @jax.tree_util.register_dataclass
@@ -120,6 +133,11 @@ class Prepared:
     band_block: int = static()
 
     @property
+    def devices(self) -> int:
+        """That share the k points."""
+        return self.orbitals.devices
+
+    @property
     def degeneracy(self) -> int:
         """Electrons per orbital: 2 without spin polarization, 1 with it."""
         return 2 // self.nspin
@@ -131,7 +149,13 @@ def strained_cell(cell, strain):
 
 
 def prepare(
-    model, basis, inputs: dict | None = None, band_block: int | None = None, magnetization: float | None = None
+    model,
+    basis,
+    inputs: dict | None = None,
+    band_block: int | None = None,
+    magnetization: float | None = None,
+    devices: int = 1,
+    real: bool = False,
 ) -> Prepared:
     """Build a `Prepared` from a model and a basis.
 
@@ -142,6 +166,8 @@ def prepare(
             undeformed cell, so energies are smooth in the strain.
         band_block: bands transformed at once; default as many as fit a CPU's cache, all on an accelerator.
         magnetization: N_up - N_down to hold fixed, bohr magnetons.
+        real: the orbitals will be real functions, which saves half the transforms; only at Gamma alone.
+        devices: over which the k points are spread, see `bases.devices`; inputs must not be traced where there are several.
 
     Raises:
         InputError: double precision was switched off, or JAX has no device.
@@ -149,6 +175,14 @@ def prepare(
     check_jax()
     inputs = model.inputs() if inputs is None else inputs
     prepared = prepare_arrays(inputs, static_arrays(basis), key_of(model, basis, band_block))
+    if real:
+        minus = jnp.asarray(opposite(basis.spheres[0], basis.npw))[None]
+        prepared = replace(prepared, orbitals=replace(prepared.orbitals, minus=minus))
+    if devices > 1:
+        by_k, shared = prepared.orbitals.split()
+        by_k = place(fill_up(by_k, devices, axis=0), devices)
+        weights = jnp.pad(prepared.weights, (0, -len(prepared.weights) % devices))
+        prepared = replace(prepared, orbitals=replace(shared, **by_k, devices=devices), weights=weights)
     if magnetization is None:
         return prepared
     return replace(prepared, filling=0.5 * (prepared.n_electrons + magnetization * jnp.array([1.0, -1.0])))

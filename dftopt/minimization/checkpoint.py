@@ -20,7 +20,7 @@ import numpy as np
 from dftopt.errors import DFTOptWarning, InputError
 from dftopt.locks import hold
 
-MAGIC = b"dftopt checkpoint 1\n"
+MAGIC = b"dftopt checkpoint 2\n"
 EVERY = 30.0  # seconds between saves, or twenty times what a save takes
 DIGITS = 7  # of lengths in bohr and other numbers that are compared
 

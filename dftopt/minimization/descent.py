@@ -152,7 +152,8 @@ def _pass(problem, data, tol, method: Method, s: State) -> tuple[State, Trace]:
     next_d = choose(steepest, scale(-1.0, new.direction), proposed)
     next_slope = jnp.where(steepest, -gz, down)
     next_step = jnp.where(first, method.first_step, jnp.clip(secant, 0.3 * t, 3 * t))
-    error = 2 * jnp.maximum(next_step, 0.3) * gz  # half the first-order decrease of a step, times 4: many more follow
+    # half the first-order decrease of a step, times 4: many more follow; at least twice that of the next step
+    error = jnp.maximum(2 * jnp.maximum(next_step, 0.3) * gz, jnp.abs(next_slope))
 
     # rejected: another step along d, then once more along steepest descent, then give up
     exhausted = s.tries >= _MAX_TRIES

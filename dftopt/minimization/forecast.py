@@ -7,7 +7,8 @@ from dftopt.errors import InputError
 from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV
 
 PROCESS_GIB = 0.5  # Python, JAX and its compiler before any array
-EVALUATIONS = 25  # of energy and gradient in a usual run
+EVALUATIONS = 15  # of energy and gradient in a usual run
+COPIES = 25  # of the orbitals: three for each pair that L-BFGS remembers, and ten in use
 
 
 def forecast(model, basis, nbands: int | None = None) -> dict[str, float]:
@@ -19,8 +20,8 @@ def forecast(model, basis, nbands: int | None = None) -> dict[str, float]:
         nbands: bands; default what a small temperature needs.
 
     Returns:
-        `memory_gib` (eight copies of the orbitals, projectors, grids, and the process itself) and `seconds` (25
-        evaluations of three transforms per band, without compilation).
+        `memory_gib` (25 copies of the orbitals, projectors, grids, and the process itself) and `seconds` (15 evaluations
+        of three transforms per band on one core, without compilation).
     """
     filled = int(np.ceil(model.n_electrons / 2))
     bands = nbands or filled + max(4, int(np.ceil(0.2 * filled)))
@@ -30,7 +31,7 @@ def forecast(model, basis, nbands: int | None = None) -> dict[str, float]:
     per_element = {e: sum((2 * l + 1) * n for l, n in v.layout) for e, v in model.potentials.items()}
     projectors = sum(per_element[e] for e in model.structure.symbols)
     points = float(np.prod(np.array(basis.fft, float)))
-    orbitals = 8 * model.nspin * basis.nk * bands * waves
+    orbitals = COPIES * model.nspin * basis.nk * bands * waves
     memory = 16 * (orbitals + basis.nk * projectors * waves + 20 * points) / 2**30 + PROCESS_GIB
     seconds = EVALUATIONS * 3 * model.nspin * basis.nk * bands * 1.6e-8 * points
     return {"memory_gib": float(memory), "seconds": float(seconds)}

@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dftopt.bases.devices import fill_up, gather, shares
 from dftopt.bases.gaussians import Gaussians
+from dftopt.bases.transforms import opposite, real_part
 from dftopt.energy.free_energy import weights
 from dftopt.energy.prepared import Prepared, prepare
 from dftopt.errors import DFTOptWarning, InputError
@@ -35,7 +37,7 @@ from dftopt.minimization.result import Result, Start, Stats
 from dftopt.minimization.smearing import SMEARINGS
 from dftopt.precision import one_blas_thread
 
-RITZ_STEPS = 4
+RITZ_STEPS = {"atomic": 2, "random": 0}
 SMALL_OCCUPATION = 1e-6
 
 
@@ -71,14 +73,14 @@ def minimize(
         magnetization: N_up - N_down to hold fixed, bohr magnetons (spin polarization only); default free. At T = 0 a
             free magnetization is the whole number at which no empty band lies below a filled one of the other spin.
         parametrization: of the occupations: "fixed" (T = 0), "row-norm", "capped-simplex", "auxiliary", or "auto".
-        minimizer: "cg" (preconditioned conjugate gradients, the default), "lbfgs", "gradient-descent", "adam", or an
+        minimizer: "lbfgs" (preconditioned, the default), "cg" (conjugate gradients), "gradient-descent", "adam", or an
             optax or jaxopt solver object, which sees unconstrained real parameters.
         tol: predicted error of the free energy at which to stop, hartree per atom; 1e-8 for energies, 1e-12 for
             forces to 1e-6 hartree/bohr.
         maxiter: at most this many evaluations of energy and gradient.
         seed: of the random numbers in the starting orbitals.
-        start: "atomic" (orbitals relaxed a little in the potential of superposed atoms), "random", or an earlier
-            result of the same shape.
+        start: "atomic" (orbitals of free atoms, relaxed a little in the potential of their superposed densities), "random",
+            or an earlier result of the same shape.
         starts: how many sets of starting moments to try (spin polarization only): as given, nearly none, alternating,
             then seeded random signs. The result of lowest free energy is returned, its `starts` lists all.
         checkpoint: path of a file that is written every half minute and at Ctrl-C, see `minimization.checkpoint`. Where it
@@ -116,7 +118,9 @@ def minimize(
     kept = lambda name: None if checkpoint is None else Checkpoint(name, identity(model, basis, o))
     if inputs is not None:
         options.check_inputs(inputs, model, basis)
-    prepared = prepare(model, basis, inputs, magnetization=o.magnetization)
+    devices = 1 if o.parametrization == "row-norm" else shares(basis.nk)  # its matrix mixes all k points
+    real = _are_real(basis, o, start)
+    prepared = prepare(model, basis, inputs, magnetization=o.magnetization, devices=devices, real=real)
     tell = _teller(progress, len(model.structure))
     if o.starts == 1:
         kept_here = kept(checkpoint)
@@ -129,6 +133,18 @@ def minimize(
             break
     lowest = min(results, key=lambda r: (not r.converged, float(r.energies.free)))
     return replace(lowest, starts=tuple(Start.of(m, r) for m, r in zip(tried, results, strict=False)))
+
+
+def _are_real(basis, o: options.Options, start) -> bool:
+    """Whether all orbitals of a minimization can be real functions: at Gamma alone, by methods that keep them so."""
+    if np.any(basis.kpoints.k) or not isinstance(o.minimizer, str) or o.minimizer == "adam":
+        return False
+    if not isinstance(start, Result):
+        return True
+    if np.any(start.basis.kpoints.k):
+        return False
+    minus = opposite(start.basis.spheres[0], start.psi.shape[-1])
+    return bool(np.allclose(start.psi, real_part(start.psi, minus), atol=1e-9))
 
 
 def _one_after_another(models, bases, start, checkpoint, inputs, shared) -> list[Result]:
@@ -162,13 +178,14 @@ def _from_start(
     elif isinstance(start, Result) and o.temperature == start.options.temperature == 0 and o.magnetization is None:
         o = replace(o, filled=start.options.filled)  # what it found to be lowest
     before: Run | None = None
+    even = partial(fill_up, devices=prepared.devices)
     if saved is None:
-        x, empty, counted = _starting_point(model, basis, prepared, o, start, moments)
+        x, empty, counted = _starting_point(model, basis, prepared, o, start, moments, inputs)
     else:
-        x, counted, before = saved.x, saved.hamiltonians, Run.of(saved)
+        x, counted, before = even(saved.x), saved.hamiltonians, Run.of(saved)
         empty = jnp.zeros((*x["psi"].shape[:2], 0, basis.npw), complex)
     for attempt in range(4):
-        keep = partial(save_if_due, kept, before, o.filled, counted)
+        keep = partial(save_if_due, kept, before, o.filled, counted, basis.nk)
         run = after(before, minimize_from(o.problem, x, prepared, o, o.tol * len(model.structure), tell, keep))
         final = refine(run.x, run.info, run.error, empty, prepared, o.problem, o, model, basis)
         counted = counted + run.hamiltonians + final.hamiltonians
@@ -177,7 +194,7 @@ def _from_start(
         lower = _other_filling(final, o, model, basis)
         if lower is not None:  # an empty band of one spin lies below a filled one of the other: move the electrons
             o, before = replace(o, filled=lower), run
-            x = {"psi": final.psi[:, :, : max(lower)], "occ": ()}
+            x = {"psi": even(final.psi[:, :, : max(lower)]), "occ": ()}
             x["psi"] = x["psi"] * replace(o.problem, filled=lower).fixed_occupations(x["psi"].shape[:3])[..., None]
         elif final.excited:
             before, x = run, final.restart  # an excited state: go on from the lowest orbitals
@@ -198,27 +215,31 @@ def _other_filling(final: Final, o: options.Options, model, basis) -> tuple[int,
 # ---------------------------------------------------------------------------------------------------- start
 
 
-def _starting_point(model, basis, prepared: Prepared, o: options.Options, start, moments):
+def _starting_point(model, basis, prepared: Prepared, o: options.Options, start, moments, inputs):
     """A point, bands beyond it that later become the empty ones (T = 0), and the work done."""
     if isinstance(start, Result):
-        return _from_result(start, basis, o.problem, model), _beyond(start, basis), np.zeros(2)
+        even = partial(fill_up, devices=prepared.devices)
+        return even(_from_result(start, basis, o.problem, model)), even(_beyond(start, basis)), np.zeros(2)
     if start not in ("atomic", "random"):
         raise InputError(f"start = {start!r} must be 'atomic', 'random' or a Result of the same shape.")
     key = jax.random.key(o.seed)
     filled, most = max(o.filled), int(basis.counts.min())
     nb = filled if o.temperature == 0 else min(o.nbands or filled + max(4, int(np.ceil(0.2 * filled))), most)
     potential = starting.potential_of(starting.atomic_density(model, basis, moments), prepared)
-    steps = RITZ_STEPS if start == "atomic" else 0
     counted = np.zeros(2)
     while True:
         wanted = wanted_bands(o, filled, nb, most)
-        total = min(max(wanted, nb) + BUFFER, most)  # the same shape as in `_refine`, compiled once
-        psi = starting.random_orbitals(key, (model.nspin, basis.nk, total, basis.npw), prepared.orbitals)
+        total = min(max(wanted, nb) + BUFFER, most)
+        if start == "atomic":
+            psi = starting.atomic_orbitals_and_noise(key, model, basis, prepared, inputs, total)
+        else:
+            psi = starting.random_orbitals(key, (model.nspin, basis.nk, total, basis.npw), prepared.orbitals)
+        steps = RITZ_STEPS[start]
         psi, e, _, _ = starting.lowest_orbitals(
             psi, potential, prepared.orbitals, steps, 1e-3, prepared.band_block, wanted
         )
-        counted += np.array([1, 2]) * total * basis.nk * model.nspin * (steps + 1)
-        psi, empty, e = psi[:, :, :nb], psi[:, :, nb:], e[..., :nb]
+        counted += np.array([1, 2]) * np.prod(psi.shape[:3]) * (steps + 1)
+        psi, empty, e = psi[:, :, :nb], psi[:, :, nb:total], e[..., :nb]
         if o.temperature == 0:
             present = o.problem.fixed_occupations(psi.shape[:3])[..., None]
             return {"psi": psi * present, "occ": ()}, empty, counted
@@ -302,8 +323,8 @@ def _assemble(model, basis, o: options.Options, run: Run, final: Final, counted,
     return Result(
         model=model, basis=basis, options=o, energies=energies, converged=converged, verdict=verdict, stats=stats,
         eigenvalues=final.eigenvalues, occupations=final.occupations, fermi_levels=final.fermi_levels, history=run.history,
-        errors=run.errors, psi=final.psi, potential=final.potential, point=run.x, diagonality=final.diagonality, inputs=inputs,
-        charge_integral=final.charge, absolute_magnetization=final.absolute_magnetization,
+        errors=run.errors, psi=final.psi, potential=final.potential, point=gather(run.x, basis.nk), inputs=inputs,
+        diagonality=final.diagonality, charge_integral=final.charge, absolute_magnetization=final.absolute_magnetization,
     )  # fmt: skip
 
 

@@ -27,8 +27,8 @@ class Pairs(NamedTuple):
 class LBFGS:
     """Remembers `history` pairs, each as large as two to three sets of orbitals."""
 
-    history: int = 6
-    curvature: float = 0.6
+    history: int = 5
+    curvature: float = 0.8
     first_step: float = 0.5
     longest: float = 4.0
 
@@ -41,7 +41,9 @@ class LBFGS:
     def direction(self, memory: Pairs, problem, frame, x, d, step, old: Evaluation, gz_old, new: Evaluation, gz, first):
         """Two-loop recursion; the pairs travel along the retraction."""
         carry = lambda v: problem.transport(v, x, frame)
-        s, y, py = (jax.vmap(carry)(v) for v in (memory.s, memory.y, memory.py))
+        # what is remembered only turns with the bands: its part along them is of second order, and projecting all pairs anew
+        # would cost as much as the Hamiltonian in large cells
+        s, y, py = (problem.turn(v, frame) for v in (memory.s, memory.y, memory.py))
         s_new = scale(step, d)
         y_new = axpy(-1.0, carry(old.gradient), new.gradient)
         py_new = axpy(-1.0, carry(old.direction), new.direction)
@@ -65,4 +67,4 @@ class LBFGS:
         for i in reversed(range(self.history)):
             beta = pairs.rho[i] * dot(pick(pairs.y, i), r)
             r = axpy(alphas[i] - beta, pick(pairs.s, i), r)
-        return scale(-1.0, r), pairs
+        return scale(-1.0, problem.project(r, x)), pairs

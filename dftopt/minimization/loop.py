@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from dftopt.bases.devices import gather
 from dftopt.energy.prepared import Prepared
 from dftopt.minimization import descent, options, unconstrained
 from dftopt.minimization.cg import ConjugateGradients
@@ -61,13 +62,23 @@ class Run:
         )  # fmt: skip
 
 
-def save_if_due(kept: Checkpoint | None, before: Run | None, filled, counted, so_far, now: bool = False) -> None:
+def save_if_due(
+    kept: Checkpoint | None, before: Run | None, filled, counted, nk: int, so_far, now: bool = False
+) -> None:
     """Save where a run stands, with all that was done before it, when it is time."""
     if kept is None or not (now or kept.due()):
         return
     run = after(before, so_far())
     kept.write(
-        Saved(run.x, filled, run.history, run.errors, run.iterations, run.evaluations, counted + run.hamiltonians)
+        Saved(
+            gather(run.x, nk),
+            filled,
+            run.history,
+            run.errors,
+            run.iterations,
+            run.evaluations,
+            counted + run.hamiltonians,
+        )
     )
 
 
@@ -100,7 +111,7 @@ def minimize_from(problem: Problem, x, prepared: Prepared, o: options.Options, t
     if not isinstance(o.minimizer, str) or o.minimizer == "adam":
         return _outside(problem, x, data, o, tol, tell, keep)
     method = {
-        "auto": ConjugateGradients(),
+        "auto": LBFGS(),
         "cg": ConjugateGradients(),
         "gradient-descent": ConjugateGradients(conjugate=False),
         "lbfgs": LBFGS(),

@@ -91,3 +91,11 @@ class MolecularProblem:
     def transport(self, v, x, q):
         """See `Problem`."""
         return self.occupied.transport(v, x, q)
+
+    def turn(self, v, q):
+        """See `Problem`."""
+        return self.occupied.turn(v, q)
+
+    def project(self, v, x):
+        """See `Problem`."""
+        return self.occupied.project(v, x)

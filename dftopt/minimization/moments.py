@@ -76,7 +76,7 @@ def spin_channels(n: float, temperature: float, magnetization: float | None, wan
         if temperature == 0 and abs(up - round(up)) > 1e-9:
             raise InputError(
                 f"magnetization = {magnetization:g} (multiplicity {abs(magnetization) + 1:g}) is impossible with {n:g} electrons: "
-                f"it leaves {up:g} of them spin up, and temperature = 0 needs a whole number. Use {round(up) * 2 - n:g}, "
+                f"{up:g} of them would be spin up, and a whole number is needed at temperature = 0. Use {round(up) * 2 - n:g}, "
                 "correct charge, or give a temperature."
             )
         return int(np.ceil(up - 1e-9)), int(np.ceil(down - 1e-9))

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
+from dftopt.bases.devices import everywhere
+from dftopt.bases.transforms import real_part
 from dftopt.energy.free_energy import energies_and_hpsi, weights
 from dftopt.minimization import occupations as occ
 from dftopt.minimization.descent import Evaluation
@@ -82,7 +84,8 @@ class Problem:
         if self.parametrization == "row-norm":
             f = occ.row_norms(x["occ"], shape)
             return f, jnp.nan, -temperature * jnp.sum(w * occ.fermi_dirac_entropy(f))
-        return occ.from_levels(x["occ"], w, prepared.filling, temperature, self.kind)
+        levels = everywhere(x["occ"], prepared.devices)
+        return occ.from_levels(levels, w, prepared.filling, temperature, self.kind)
 
     def evaluate(self, x, data) -> Evaluation:
         """Free energy, gradient and preconditioned gradient; see `descent.Evaluation`."""
@@ -92,7 +95,12 @@ class Problem:
         extrapolation = 0.0 if self.parametrization == "fixed" else self.kind.extrapolation
         e, hpsi = energies_and_hpsi(psi, f, prepared, entropy, extrapolation)
         h = _hermitian(overlap(psi, hpsi))
+        real = prepared.orbitals.minus is not None
+        if real:
+            h = h.real + 0j
         r = hpsi - _rotate(h, psi)
+        if real:  # roundoff that is not the transform of a real function would grow from step to step
+            r = real_part(r, prepared.orbitals.minus[0])
         kinetic = jnp.sum((psi.real**2 + psi.imag**2) * prepared.orbitals.half_q2[:, None], axis=-1)
         z = teter(prepared.orbitals.half_q2[:, None], kinetic) * r * prepared.orbitals.mask[:, None]
         z = z - _rotate(overlap(psi, z), psi)
@@ -167,17 +175,24 @@ class Problem:
 
     def transport(self, v, x, q):
         """Carry a tangent along the last retraction to its end point x."""
-        psi = x["psi"]
-        perp = v["perp"] if self.parametrization == "fixed" else _rotate(q, v["perp"])
-        out = {"perp": perp - _rotate(overlap(psi, perp), psi)}
+        return self.project(self.turn(v, q), x)
+
+    def turn(self, v, q):
+        """Tangents (..., s, k, b, npw) in the frame of the bands after their rotation q."""
+        if self.parametrization == "fixed":
+            return v
         qh = q.conj().swapaxes(-1, -2)
-        if "rot" in v:
-            out["rot"] = qh @ v["rot"] @ q
-        if self.parametrization == "auxiliary":
-            out["occ"] = qh @ v["occ"] @ q
-        elif self.parametrization == "capped-simplex":
-            out["occ"] = v["occ"]
-        elif self.parametrization == "row-norm":
+        turned = {"perp": _rotate(q, v["perp"])} | {name: v[name] for name in v if name != "perp"}
+        for name in ("rot", "occ") if self.parametrization == "auxiliary" else ("rot",):
+            if name in v:
+                turned[name] = qh @ v[name] @ q
+        return turned
+
+    def project(self, v, x):
+        """The tangent at x nearest to v."""
+        psi = x["psi"]
+        out = v | {"perp": v["perp"] - _rotate(overlap(psi, v["perp"]), psi)}
+        if self.parametrization == "row-norm":
             u, g = x["occ"], v["occ"]
             out["occ"] = g - u @ (0.5 * (u.T @ g + g.T @ u))
         return out

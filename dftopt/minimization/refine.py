@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dftopt.bases.devices import fill_up, gather
 from dftopt.energy.fields import fields
 from dftopt.energy.free_energy import orbital_terms, potential_energy, weights
 from dftopt.energy.prepared import Prepared
@@ -74,7 +75,8 @@ def _potential(psi, f, prepared: Prepared):
 def refine(x, info, error, empty, prepared: Prepared, problem: Problem, o: options.Options, model, basis) -> Final:
     """Settle what the minimum leaves free: rotations among equally occupied bands, and empty bands (trace minimization)."""
     psi, f = x["psi"], info["f"]
-    ns, nk, nb, npw = psi.shape
+    ns, _, nb, npw = psi.shape
+    nk = basis.nk  # devices may share a few more, see `bases.devices`
     filled, most = np.array(o.filled), int(basis.counts.min())
     wanted = wanted_bands(o, max(o.filled), nb, most)
     total = min(max(wanted, nb) + BUFFER, most)
@@ -84,22 +86,23 @@ def refine(x, info, error, empty, prepared: Prepared, problem: Problem, o: optio
         jax.random.key(o.seed + 1), (ns, nk, total - nb - empty.shape[2], npw), prepared.orbitals
     )
     if problem.filled is not None:  # the absent bands of a spin start from noise
-        noise = starting.random_orbitals(jax.random.key(o.seed + 3), psi.shape, prepared.orbitals)
+        noise = starting.random_orbitals(jax.random.key(o.seed + 3), (ns, nk, nb, npw), prepared.orbitals)
         psi = jnp.where(problem.fixed_occupations(psi.shape[:3])[..., None] > 0, psi, noise)
-    full, e, norms, steps = starting.lowest_orbitals(
-        jnp.concatenate([psi, empty, extra], axis=2),
-        potential,
-        prepared.orbitals,
-        80,
-        residual_limit(o),
-        prepared.band_block,
-        wanted,
-    )
-    e, norms = np.asarray(e)[..., :wanted], np.asarray(norms)[..., :wanted]
-    count = np.array([1, 2]) * int(np.sum(np.asarray(steps) + 1)) * total
-    h, f = np.asarray(info["h"]), np.asarray(f)
+    limit, block = residual_limit(o), prepared.band_block
+    full, count = jnp.concatenate([psi, empty, extra], axis=2), np.zeros(2)
+    # at T = 0 the filled bands have converged, unless an empty one lies below them or the run ended early
+    for settled in (min(o.filled), 0) if o.temperature == 0 else (0,):
+        full, e, norms, steps = starting.lowest_orbitals(
+            full, potential, prepared.orbitals, 80, limit, block, wanted, settled
+        )
+        count += np.array([1, 2]) * np.sum(np.asarray(steps) * (total - settled) + total)
+        if np.all(np.asarray(norms)[:, :nk, :settled] <= limit):
+            break
+    e, norms = np.asarray(e)[:, :nk, :wanted], np.asarray(norms)[:, :nk, :wanted]
+    h, f = np.asarray(info["h"])[:, :nk], np.asarray(f)[:, :nk]
+    w = np.asarray(weights(prepared))[:, :nk]
     if o.temperature > 0:
-        fe, mu, minus_ts = occ.from_levels(e, weights(prepared), prepared.filling, o.temperature, problem.kind)
+        fe, mu, minus_ts = occ.from_levels(e, w, prepared.filling, o.temperature, problem.kind)
         occupations, fermi = np.asarray(fe), tuple(np.asarray(mu).tolist())
     else:
         occupations = (np.arange(wanted) < filled[:, None])[:, None].astype(float) * np.ones((ns, nk, 1))
@@ -109,7 +112,7 @@ def refine(x, info, error, empty, prepared: Prepared, problem: Problem, o: optio
         fermi = tuple(_middle(*edges(*r)) for r in reservoirs)
     # Free energy that filling the lowest levels would save: second order in the residual where they are those of the
     # minimization, first order where one is missing or mixed among bands that are too empty for their gradient to show.
-    n, w = min(wanted, nb), np.asarray(weights(prepared))
+    n = min(wanted, nb)
     h_diag = np.real(np.diagonal(h, axis1=-2, axis2=-1))
     excess = float(np.sum(w * h_diag * f) - np.sum(w * e[..., :n] * occupations[..., :n]))
     if o.temperature > 0:
@@ -118,12 +121,22 @@ def refine(x, info, error, empty, prepared: Prepared, problem: Problem, o: optio
     diagonality = float(np.abs((f[..., :, None] - f[..., None, :]) * h).max())
     restart = None
     if excited:
-        levels = jnp.asarray(e[..., :nb])
-        restart = {
-            "psi": full[:, :, :nb],
-            "occ": occupation_parameters(problem, levels, jnp.asarray(occupations)[..., :nb], model, basis),
-        }
-    sums = float(charge), float(absolute)
+        levels, filling = jnp.asarray(e[..., :nb]), jnp.asarray(occupations)[..., :nb]
+        parameters = occupation_parameters(problem, levels, filling, model, basis)
+        restart = {"psi": full[:, :, :nb], "occ": fill_up(parameters, prepared.devices)}
+    settled = gather(full[:, :, :wanted], nk)
+    potential = jnp.asarray(np.asarray(potential))
     return Final(
-        full[:, :, :wanted], potential, e, norms, occupations, fermi, excited, restart, count, diagonality, *sums
+        settled,
+        potential,
+        e,
+        norms,
+        occupations,
+        fermi,
+        excited,
+        restart,
+        count,
+        diagonality,
+        float(charge),
+        float(absolute),
     )

@@ -1,5 +1,6 @@
 """Where a minimization starts: the potential of superposed atomic densities, and orbitals relaxed a little in it."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -7,14 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 from ase.data import covalent_radii
 
+from dftopt.atoms.atomic_orbitals import free_atom
 from dftopt.atoms.tabulated import Tabulated
+from dftopt.bases.devices import fill_up, over_k
+from dftopt.bases.transforms import real_part
 from dftopt.energy import local
+from dftopt.energy.atomic_waves import atomic_waves, shells_of
 from dftopt.energy.free_energy import h_psi, potential_energy
-from dftopt.energy.prepared import Prepared
+from dftopt.energy.prepared import Prepared, fractional_kG, sphere_mask, strained_cell
 from dftopt.energy.tabulated import interpolate
 from dftopt.errors import InputError
 from dftopt.minimization.trace import minimize_trace
 from dftopt.units import BOHR_IN_ANGSTROM
+
+NOISE = 0.02  # of the starting orbitals, so that no symmetry of the atomic ones keeps a state out
 
 _structure_factors = jax.jit(local.structure_factors)
 
@@ -22,8 +29,8 @@ _structure_factors = jax.jit(local.structure_factors)
 def atomic_density(model, basis, moments=None) -> jnp.ndarray:
     """Superposed valence densities of atoms on the grid (nspin, n1, n2, n3), electrons per bohr^3, sum N_el.
 
-    Each atom carries its ionic charge, spread as its potential's file says, else as a Gaussian of half its covalent
-    radius; (1 +- m/Z)/2 of it is spin up and down for a starting moment m (at most Z).
+    Each atom carries its ionic charge, spread as its potential's file says, else as in the free pseudo-atom; (1 +- m/Z)/2
+    of it is spin up and down for a starting moment m (at most Z).
     """
     if moments is not None and model.nspin == 2:
         total = atomic_density(model, basis).sum(axis=0)
@@ -56,13 +63,45 @@ def _superposed(model, basis, amounts) -> np.ndarray:
 
 
 def _per_electron(potential, number: int, G2) -> np.ndarray:
-    """Fourier transform of an atom's density, 1 at G = 0: from the potential's file, else a Gaussian."""
+    """Fourier transform of an atom's density, 1 at G = 0: from the potential's file, else of the free atom, else a Gaussian."""
     if isinstance(potential, Tabulated) and "density" in potential.tables:
         values = np.asarray(interpolate(potential.tables["density"], G2))
         if abs(values.flat[0] - potential.charge) < 0.2 * potential.charge:  # it may be missing, or cut off
             return values / values.flat[0]
+    try:
+        values = free_atom(potential).density_fourier(G2)
+        return values / values.flat[0]
+    except InputError:  # no atom found
+        pass
     width = 0.5 * covalent_radii[number] / BOHR_IN_ANGSTROM
     return np.exp(-G2 * width**2 / 2)
+
+
+def atomic_orbitals_and_noise(key, model, basis, prepared: Prepared, inputs, least: int) -> jnp.ndarray:
+    """Orbitals (s, k, b, npw) to start from: those of the free atoms, mixed with a little noise and at least `least`."""
+    s = model.structure
+    try:
+        atoms = {e: free_atom(model.potentials[e]).orbitals for e in s.species}
+    except InputError:  # no atom found
+        atoms = dict.fromkeys(s.species, ())
+    radial, layout = shells_of(atoms, s.species)
+    count = sum(2 * l + 1 for i in s.species_of for l in layout[i])
+    most = int(basis.counts.min())
+    noise = random_orbitals(key, (model.nspin, basis.nk, min(max(count, least), most), basis.npw), prepared.orbitals)
+    if not 0 < count <= most:
+        return noise
+    inputs = model.inputs() if inputs is None else inputs
+    cell = strained_cell(s.cell, inputs["strain"])
+    frac = inputs["positions"] @ np.linalg.inv(s.cell)
+    kG, mask = fractional_kG(basis.kpoints.k, basis.spheres, basis.npw), sphere_mask(basis.spheres, basis.npw)
+    waves = _bloch_sums(kG, mask, cell, frac, radial, layout, s.species_of)
+    return (NOISE * noise).at[:, :, :count].add(fill_up(waves, prepared.devices, axis=0))
+
+
+@partial(jax.jit, static_argnames=("layout", "species_of"))
+def _bloch_sums(kG, mask, cell, frac, radial, layout, species_of):
+    one = lambda x: atomic_waves(x[0], x[1], cell, frac, radial, layout, species_of)
+    return jax.lax.map(one, (kG, mask))
 
 
 @jax.jit
@@ -80,19 +119,27 @@ def potential_of(density, prepared: Prepared):
 
 @partial(jax.jit, static_argnames=("shape",))
 def random_orbitals(key, shape, orbitals):
-    """Random coefficients (s, k, b, npw) that fall off with kinetic energy, zero on padding."""
-    c = jax.random.normal(key, (*shape, 2))
+    """Random coefficients (s, k, b, npw) that fall off with kinetic energy, zero on padding; the same on any devices."""
+    c = fill_up(jax.random.normal(key, (*shape, 2)), orbitals.devices)
     falloff = orbitals.mask / (1 + orbitals.half_q2**2)
-    return jax.lax.complex(c[..., 0], c[..., 1]) * falloff[:, None]
+    psi = jax.lax.complex(c[..., 0], c[..., 1]) * falloff[:, None]
+    return psi if orbitals.minus is None else real_part(psi, orbitals.minus[0])
 
 
-@partial(jax.jit, static_argnames=("block", "n_converge"))
-def lowest_orbitals(psi, potential, orbitals, steps, tol, block: int, n_converge: int | None = None):
+@partial(jax.jit, static_argnames=("block", "n_converge", "settled"))
+def lowest_orbitals(psi, potential, orbitals, steps, tol, block: int, n_converge: int | None = None, settled: int = 0):
     """Relax orbitals (s, k, b, npw) in a fixed potential, see `trace.minimize_trace`.
 
     Returns:
         psi, eigenvalues (s, k, b), residual norms (s, k, b), steps per k point.
     """
+    by_k, shared = orbitals.split()
+    relax = lambda k, p, x: _lowest_orbitals(p, x[0], replace(shared, **k), x[1], x[2], block, n_converge, settled)
+    return over_k(relax, orbitals.devices, by_k, psi, (potential, steps, tol))
+
+
+def _lowest_orbitals(psi, potential, orbitals, steps, tol, block: int, n_converge: int | None, settled: int):
+    """`lowest_orbitals` at the k points of one device."""
 
     def at_spin(x):
         psi_s, v = x
@@ -100,8 +147,17 @@ def lowest_orbitals(psi, potential, orbitals, steps, tol, block: int, n_converge
         def one(total, x):
             p, i = x
             apply_h = lambda q: h_psi(q, v, orbitals, i, block)
+            minus = None if orbitals.minus is None else orbitals.minus[i]
             p, _, e, norms, n = minimize_trace(
-                apply_h, p, orbitals.half_q2[i], orbitals.mask[i], steps, tol, n_converge
+                apply_h,
+                p,
+                orbitals.half_q2[i],
+                orbitals.mask[i],
+                steps,
+                tol,
+                n_converge,
+                settled,
+                minus,
             )
             return None, (p, e, norms, n)
 

@@ -18,6 +18,7 @@ import numpy as np
 from dftopt.atoms.atomic_orbitals import LETTERS, AtomicOrbital, atomic_orbitals
 from dftopt.atoms.kpoints import KPoints
 from dftopt.bases.gaussians import Gaussians
+from dftopt.energy.atomic_waves import atomic_waves, shells_of
 from dftopt.energy.nonlocal_ import solid_harmonics
 from dftopt.energy.prepared import fractional_kG, sphere_mask, strained_cell
 from dftopt.errors import InputError
@@ -276,8 +277,7 @@ def amplitudes_of(result, states: States, shells: Mapping[str, Sequence[AtomicOr
     inputs = result.inputs or model.inputs()
     cell = np.asarray(strained_cell(s.cell, inputs["strain"]))
     frac = np.asarray(inputs["positions"]) @ np.linalg.inv(s.cell)
-    radial = tuple(tuple((o.exponents, o.fourier_coefficients) for o in shells[e]) for e in s.species)
-    layout = tuple(tuple(o.l for o in shells[e]) for e in s.species)
+    radial, layout = shells_of(shells, s.species)
     psi, spheres = jnp.asarray(states.psi), states.spheres
     npw = psi.shape[-1]
     arrays = {"kG": fractional_kG(states.kpoints, spheres, npw), "mask": sphere_mask(spheres, npw)}
@@ -292,21 +292,9 @@ def amplitudes_of(result, states: States, shells: Mapping[str, Sequence[AtomicOr
 
 @partial(jax.jit, static_argnames=("layout", "species_of"))
 def _amplitudes(psi, arrays, cell, frac, radial, layout, species_of):
-    b = 2 * jnp.pi * jnp.linalg.inv(cell).T
-    scale = 1 / jnp.sqrt(jnp.abs(jnp.linalg.det(cell)))
-
     def one_k(x):
         p, kG, mask = x
-        q = kG @ b
-        q2 = jnp.sum(q**2, axis=-1)
-        at_origin = []
-        for ls, shells in zip(layout, radial, strict=True):
-            rows = [
-                (-1j) ** l * solid_harmonics(l, q) * (jnp.exp(-q2[:, None] / (4 * a)) @ c)
-                for l, (a, c) in zip(ls, shells, strict=True)
-            ]
-            at_origin.append(jnp.concatenate(rows) * mask * scale)
-        phi = jnp.concatenate([at_origin[s] * jnp.exp(-2j * jnp.pi * (kG @ frac[i])) for i, s in enumerate(species_of)])
+        phi = atomic_waves(kG, mask, cell, frac, radial, layout, species_of)
         values, vectors = jnp.linalg.eigh(phi.conj() @ phi.T)
         root = (vectors / jnp.sqrt(jnp.maximum(values, 1e-14))) @ vectors.conj().T
         return jnp.einsum("on,np,sbp->sbo", root, phi.conj(), p, optimize=[(0, 1), (0, 1)]), values[0]

@@ -11,6 +11,7 @@ from dftopt.errors import InputError, NotConverged
 from dftopt.minimization.clock import Clock
 from dftopt.minimization.smearing import FermiDirac
 
+DIAGONAL = 1e-6  # hartree, largest (f_i - f_j) H_ij
 SYSTEMS = {"silicon": silicon, "aluminium": aluminium}
 
 
@@ -24,13 +25,13 @@ def test_self_diagonalization_from_random_orbitals(name, parametrization):
     first = dftopt.minimize(
         model, basis, parametrization=parametrization, start="random", maxiter=1, progress=False, **METAL
     )
-    assert not first.converged and first.diagonality > 1e-2
+    assert not first.converged and first.diagonality > 1e3 * DIAGONAL
     tight = METAL | {"tol": 1e-15}  # occupations are first order in the distance to the minimum
     r = dftopt.minimize(
         model, basis, parametrization=parametrization, start="random", maxiter=3000, progress=False, **tight
     )
     assert r.converged, r.verdict
-    assert r.diagonality <= 1e-6
+    assert r.diagonality <= DIAGONAL
     from dftopt.energy.prepared import prepare
     from dftopt.minimization.problem import Problem
     from dftopt.minimization.unconstrained import evaluate

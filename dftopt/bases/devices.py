@@ -1,0 +1,78 @@
+"""k points on several devices: each takes an equal share of them, and only sums over k meet.
+
+A device is a GPU, or a core of the CPU where JAX was told to see several (`dftopt.use_cores`). Where the k points do not
+divide evenly, the last one is repeated with weight zero.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+AXIS = "k"
+
+
+def shares(nk: int) -> int:
+    """Devices to spread `nk` k points over."""
+    return max(1, min(jax.local_device_count(), nk))
+
+
+def fill_up(tree, devices: int, axis: int = 1):
+    """Arrays with the last k point repeated until the k points divide evenly."""
+
+    def fill(x):
+        pad = -x.shape[axis] % devices
+        return jnp.pad(x, [(0, pad if a == axis else 0) for a in range(x.ndim)], mode="edge") if pad else x
+
+    return jax.tree.map(fill, tree)
+
+
+def place(tree, devices: int):
+    """Arrays that lead with k, each part where it is used."""
+    return jax.device_put(tree, NamedSharding(_mesh(devices), PartitionSpec(AXIS)))
+
+
+def everywhere(x, devices: int):
+    """An array of a compiled program that every device shall hold whole: loops over it then need no exchange."""
+    return x if devices == 1 else jax.lax.with_sharding_constraint(x, NamedSharding(_mesh(devices), PartitionSpec()))
+
+
+def gather(tree, nk: int):
+    """Arrays (s, k, ...) of the first `nk` k points, bound to no device so that they go with any others."""
+    if jax.local_device_count() == 1:
+        return tree
+    return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[:, :nk]), tree)
+
+
+def over_k(function, devices: int, by_k, by_spin_and_k, everywhere, *, sums: bool = False):
+    """Call `function(by_k, by_spin_and_k, everywhere)` on each device with its share of the k points.
+
+    Args:
+        function: returns arrays (s, k, ...); with `sums` a pair, of which the first is added up over the devices.
+        devices: that share the work evenly; 1 calls the function as it is.
+        by_k: arrays (k, ...).
+        by_spin_and_k: arrays (s, k, ...).
+        everywhere: arrays that every device sees whole.
+        sums: see `function`.
+    """
+    if devices == 1:
+        return function(by_k, by_spin_and_k, everywhere)
+
+    def on_one(*arguments):
+        out = function(*arguments)
+        return (out[0][None], out[1]) if sums else out
+
+    k, s_k = PartitionSpec(AXIS), PartitionSpec(None, AXIS)
+    split = jax.shard_map(
+        on_one,
+        mesh=_mesh(devices),
+        in_specs=(k, s_k, PartitionSpec()),
+        out_specs=(k, s_k) if sums else s_k,
+        check_vma=False,
+    )
+    out = split(by_k, by_spin_and_k, everywhere)
+    return (jnp.sum(out[0], axis=0), out[1]) if sums else out
+
+
+def _mesh(devices: int) -> Mesh:
+    return Mesh(np.array(jax.local_devices()[:devices]), (AXIS,))
