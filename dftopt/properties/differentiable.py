@@ -1,8 +1,7 @@
 """The minimum as a differentiable function of its inputs: `differentiable`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from dftopt.minimization.problem import Problem
 from dftopt.minimization.smearing import against
 from dftopt.properties.implicit import mixing
 from dftopt.properties.implicit.apart import apart
+from dftopt.properties.implicit.entries import WhenRead
 from dftopt.properties.implicit.inputs import checked
 from dftopt.properties.implicit.levels import edges, eigenvalues
 from dftopt.properties.implicit.minimum import Ground, Solve, ground, parameters
@@ -119,25 +119,12 @@ def unfolded(basis: PlaneWaves) -> PlaneWaves:
     )  # fmt: skip
 
 
-class Outputs(Mapping):
+class Outputs(WhenRead):
     """What follows from the minimum; each entry is computed when it is read, so that a refusal concerns it alone."""
 
     def __init__(self, ground: Ground, inputs: dict):
+        super().__init__(ENTRIES)
         self._ground, self._inputs = ground, inputs
-        self._known: dict[str, Any] = {}
-
-    def __getitem__(self, name: str):
-        if name not in ENTRIES:
-            raise KeyError(f"{name!r}: there are {', '.join(ENTRIES)}")
-        if name not in self._known:
-            self._known[name] = ENTRIES[name](self)
-        return self._known[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(ENTRIES)
-
-    def __len__(self) -> int:
-        return len(ENTRIES)
 
     @property
     def state(self) -> dict:

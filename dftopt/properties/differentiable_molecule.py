@@ -1,8 +1,6 @@
 """The minimum of a molecule in Gaussians as a differentiable function of its inputs; see `differentiable`."""
 
-from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +11,7 @@ from dftopt.errors import InputError
 from dftopt.minimization.smearing import against
 from dftopt.properties.implicit import molecule
 from dftopt.properties.implicit.apart import apart
+from dftopt.properties.implicit.entries import WhenRead
 from dftopt.properties.implicit.inputs import checked
 from dftopt.properties.implicit.levels import edges, eigenvalues_among
 from dftopt.properties.implicit.linear import undefined
@@ -48,25 +47,12 @@ class DifferentiableMolecule:
         return self._ground.solves
 
 
-class MolecularOutputs(Mapping):
+class MolecularOutputs(WhenRead):
     """What follows from the minimum; each entry is computed when it is read, so that a refusal concerns it alone."""
 
     def __init__(self, ground: MolecularGround, inputs: dict, warm: bool):
+        super().__init__(ENTRIES)
         self._ground, self._inputs, self._warm = ground, inputs, warm
-        self._known: dict[str, Any] = {}
-
-    def __getitem__(self, name: str):
-        if name not in ENTRIES:
-            raise KeyError(f"{name!r}: there are {', '.join(ENTRIES)}")
-        if name not in self._known:
-            self._known[name] = ENTRIES[name](self)
-        return self._known[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(ENTRIES)
-
-    def __len__(self) -> int:
-        return len(ENTRIES)
 
     @property
     def _parts(self) -> dict:

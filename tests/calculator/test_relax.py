@@ -200,7 +200,8 @@ def test_rattled_si8_goes_back_to_diamond():
     atoms = bulk("Si", cubic=True)
     reference = atoms.copy()
     atoms.rattle(0.08, seed=4)
-    atoms.calc = calc = DFTOpt(xc="LDA", ecut=8 * Hartree, kpts=(2, 2, 2), txt=None, occupations="fixed")
+    # the gap closes at one k point of this structure: no whole bands fill the lowest levels there, and T = 0 is refused
+    atoms.calc = calc = DFTOpt(xc="LDA", ecut=8 * Hartree, kpts=(2, 2, 2), txt=None)
     work = []
     found = relax(atoms, fmax=1e-3, report=lambda step: work.append(calc.result.stats))
     assert found.converged
@@ -209,7 +210,7 @@ def test_rattled_si8_goes_back_to_diamond():
     moved -= moved.mean(axis=0)
     print(f"{len(found.steps)} steps, at most {np.abs(moved).max():.1e} angstrom from the crystal")
     assert np.abs(moved).max() < 1e-3
-    ideal = DFTOpt(xc="LDA", ecut=8 * Hartree, kpts=(2, 2, 2), txt=None, occupations="fixed", symmetry=False)
+    ideal = DFTOpt(xc="LDA", ecut=8 * Hartree, kpts=(2, 2, 2), txt=None, symmetry=False)
     assert found.steps[-1].energy == pytest.approx(ideal.get_potential_energy(reference, True), abs=1e-5 * 8)
 
 
