@@ -126,7 +126,7 @@ def test_independent_check_of_a_minimum(benchmark, result):
 
 
 def test_independent_check_sees_an_unfinished_run(benchmark):
-    unfinished = dftopt.minimize(*silicon(), tol=1e-12, maxiter=6, progress=False)
+    unfinished = dftopt.minimize(*silicon(), tol=1e-12, maxiter=4, progress=False)
     above = (float(unfinished.energies.free) - float(silicon_result().energies.free)) / 2
     assert above > 1e-6
     assert 0.3 * above < benchmark["independent"].check(unfinished).error < 10 * above
