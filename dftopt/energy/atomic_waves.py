@@ -11,7 +11,7 @@ def shells_of(orbitals_of, species) -> tuple[tuple, tuple]:
     """Radial parts and angular momenta of the atomic orbitals of each species, as `atomic_waves` wants them.
 
     Args:
-        orbitals_of: mapping from element to its `AtomicOrbital`s.
+        orbitals_of: mapping from element to a sequence of `AtomicOrbital`.
         species: elements in order.
     """
     radial = tuple(tuple((o.exponents, o.fourier_coefficients) for o in orbitals_of[e]) for e in species)
