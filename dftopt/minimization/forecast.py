@@ -4,11 +4,12 @@ import numpy as np
 
 from dftopt.atoms import checks
 from dftopt.errors import InputError
+from dftopt.minimization.lbfgs import LBFGS
 from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV
 
 PROCESS_GIB = 0.5  # Python, JAX and its compiler before any array
 EVALUATIONS = 15  # of energy and gradient in a usual run
-COPIES = 25  # of the orbitals: three for each pair that L-BFGS remembers, and ten in use
+COPIES = 3 * LBFGS().history + 10  # of the orbitals: three for each pair that L-BFGS remembers, and ten in use
 
 
 def forecast(model, basis, nbands: int | None = None) -> dict[str, float]:

@@ -144,7 +144,7 @@ def _are_real(basis, o: options.Options, start) -> bool:
     if np.any(start.basis.kpoints.k):
         return False
     minus = opposite(start.basis.spheres[0], start.psi.shape[-1])
-    return bool(np.allclose(start.psi, real_part(start.psi, minus), atol=1e-9))
+    return all(np.allclose(psi, real_part(psi, minus), atol=1e-9) for psi in (start.point["psi"], start.psi))
 
 
 def _one_after_another(models, bases, start, checkpoint, inputs, shared) -> list[Result]:
@@ -184,8 +184,9 @@ def _from_start(
     else:
         x, counted, before = even(saved.x), saved.hamiltonians, Run.of(saved)
         empty = jnp.zeros((*x["psi"].shape[:2], 0, basis.npw), complex)
+    whole = partial(gather, nk=basis.nk, devices=prepared.devices)
     for attempt in range(4):
-        keep = partial(save_if_due, kept, before, o.filled, counted, basis.nk)
+        keep = partial(save_if_due, kept, before, o.filled, counted, whole)
         run = after(before, minimize_from(o.problem, x, prepared, o, o.tol * len(model.structure), tell, keep))
         final = refine(run.x, run.info, run.error, empty, prepared, o.problem, o, model, basis)
         counted = counted + run.hamiltonians + final.hamiltonians
@@ -200,7 +201,7 @@ def _from_start(
             before, x = run, final.restart  # an excited state: go on from the lowest orbitals
         else:
             break
-    return _assemble(model, basis, o, run, final, counted, clock, inputs)
+    return _assemble(model, basis, o, replace(run, x=whole(run.x)), final, counted, clock, inputs)
 
 
 def _other_filling(final: Final, o: options.Options, model, basis) -> tuple[int, ...] | None:
@@ -323,7 +324,7 @@ def _assemble(model, basis, o: options.Options, run: Run, final: Final, counted,
     return Result(
         model=model, basis=basis, options=o, energies=energies, converged=converged, verdict=verdict, stats=stats,
         eigenvalues=final.eigenvalues, occupations=final.occupations, fermi_levels=final.fermi_levels, history=run.history,
-        errors=run.errors, psi=final.psi, potential=final.potential, point=gather(run.x, basis.nk), inputs=inputs,
+        errors=run.errors, psi=final.psi, potential=final.potential, point=run.x, inputs=inputs,
         diagonality=final.diagonality, charge_integral=final.charge, absolute_magnetization=final.absolute_magnetization,
     )  # fmt: skip
 

@@ -7,7 +7,6 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from dftopt.bases.devices import gather
 from dftopt.energy.prepared import Prepared
 from dftopt.minimization import descent, options, unconstrained
 from dftopt.minimization.cg import ConjugateGradients
@@ -62,16 +61,14 @@ class Run:
         )  # fmt: skip
 
 
-def save_if_due(
-    kept: Checkpoint | None, before: Run | None, filled, counted, nk: int, so_far, now: bool = False
-) -> None:
-    """Save where a run stands, with all that was done before it, when it is time."""
+def save_if_due(kept: Checkpoint | None, before: Run | None, filled, counted, whole, so_far, now: bool = False) -> None:
+    """Save where a run stands, with all that was done before it, when it is time; `whole` gathers its point."""
     if kept is None or not (now or kept.due()):
         return
     run = after(before, so_far())
     kept.write(
         Saved(
-            gather(run.x, nk),
+            whole(run.x),
             filled,
             run.history,
             run.errors,

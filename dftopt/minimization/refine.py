@@ -124,7 +124,7 @@ def refine(x, info, error, empty, prepared: Prepared, problem: Problem, o: optio
         levels, filling = jnp.asarray(e[..., :nb]), jnp.asarray(occupations)[..., :nb]
         parameters = occupation_parameters(problem, levels, filling, model, basis)
         restart = {"psi": full[:, :, :nb], "occ": fill_up(parameters, prepared.devices)}
-    settled = gather(full[:, :, :wanted], nk)
+    settled = gather(full[:, :, :wanted], nk, prepared.devices)
     potential = jnp.asarray(np.asarray(potential))
     return Final(
         settled,
