@@ -10,7 +10,6 @@ error is relative to the largest component. `pseudodojo` reads Si.psp8 of Debian
 minima close by: a difference holds only if all its points belong to one, which their moments, printed as well, tell.
 """
 
-import argparse
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
+from chosen import chosen
 
 import dftopt
 from dftopt.properties.derivatives import derivative
@@ -103,11 +103,7 @@ def errors(name: str, entries=ALL) -> list[float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("systems", nargs="*", help=f"default: all of {', '.join(SYSTEMS)}")
-    systems = parser.parse_args().systems or list(SYSTEMS)
-    if unknown := set(systems) - set(SYSTEMS):
-        parser.error(f"unknown {', '.join(unknown)}: choose among {', '.join(SYSTEMS)}")
+    systems = chosen(__doc__, SYSTEMS)
     dftopt.enable_compilation_cache()
     print("system           component            derivative      difference    error   d|M|")
     worst = 0.0

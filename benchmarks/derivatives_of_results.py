@@ -8,7 +8,6 @@ derivative (largest entry), its relative error against a four-point difference, 
 forward mode is from the same in reverse mode.
 """
 
-import argparse
 import sys
 
 import jax
@@ -16,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 from ase.build import bulk, molecule
+from chosen import chosen
 
 import dftopt
 
@@ -125,11 +125,7 @@ def rows(name: str):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("systems", nargs="*", help=f"default: all of {', '.join(SYSTEMS)}")
-    systems = parser.parse_args().systems or list(SYSTEMS)
-    if unknown := set(systems) - set(SYSTEMS):
-        parser.error(f"unknown {', '.join(unknown)}: choose among {', '.join(SYSTEMS)}")
+    systems = chosen(__doc__, SYSTEMS)
     dftopt.enable_compilation_cache()
     print("system       input                 output          size        error     forward - reverse")
     worst = [0.0, 0.0]

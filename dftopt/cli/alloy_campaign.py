@@ -10,7 +10,7 @@ from dftopt.calculator import report
 from dftopt.calculator.setup import KEYS, check_keys
 from dftopt.cli import inputs, output, structures
 from dftopt.cli.alloy_work import lattice, read
-from dftopt.cli.ground_state import use_compilation_cache
+from dftopt.cli.ground_state import set_up
 from dftopt.cli.signals import Signals
 from dftopt.errors import InputError
 
@@ -59,7 +59,7 @@ def main(options) -> int:
     if options.overwrite and where.file("campaign.db").exists():
         where.file("campaign.db").unlink()
     database = str(settings.pop("database", where.file("campaign.db")))
-    use_compilation_cache()
+    set_up()
     with where.file("campaign.log").open("a", encoding="utf-8") as file, Signals(None, options.begun) as signals:
 
         def log(text: str) -> None:

@@ -19,7 +19,7 @@ from dftopt.calculator import alloy_pictures as pictures
 from dftopt.calculator import report
 from dftopt.calculator.setup import check_keys
 from dftopt.cli import output, structures
-from dftopt.cli.ground_state import use_compilation_cache
+from dftopt.cli.ground_state import set_up
 from dftopt.errors import DFTOptWarning, InputError
 
 TABLES = ("energies", "expansion", "equilibrium", "kinetics")
@@ -60,7 +60,7 @@ def main(options) -> int:
         Path(options.out or Path("out") / path.stem), options.json, ("expansion.json", *PICTURES), options.overwrite,
         False, (), "alloy",
     )  # fmt: skip
-    use_compilation_cache()
+    set_up()
     with where.file("alloy.log").open("w", encoding="utf-8") as file:
 
         def log(text: str) -> None:

@@ -70,7 +70,7 @@ def main(options) -> int:
         options.overwrite,
         task="bands",
     )
-    ground_state.use_compilation_cache()
+    ground_state.set_up()
     files = ground_state.draw_bands(result, asked, {}, where.file("bands.png"))
     for path in output.move_json(files, where):
         print(path)

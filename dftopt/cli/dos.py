@@ -62,7 +62,7 @@ def main(options) -> int:
     result = dftopt.load(check_file(path))
     names = ("dos.png", "dos.csv")
     where = output.prepare(options.out or path.parent, options.json, names, options.overwrite, task="dos")
-    ground_state.use_compilation_cache()
+    ground_state.set_up()
     dos = ground_state.density_of_states(result, {k: v for k, v in asked.items() if v is not None})
     title = result.model.atoms.get_chemical_formula(empirical=True)
     files = plots.dos_alone(where.file("dos.png"), dos, title, ground_state.reference_name(result))

@@ -41,7 +41,7 @@ def main(options) -> int:
         _check_orbital(result, band, k)
     files = _names(result, names, orbitals, options)
     where = output.prepare(options.out or path.parent, options.json, files, options.overwrite, task="fields")
-    ground_state.use_compilation_cache()
+    ground_state.set_up()
     data: dict = {"input": str(path), "version": dftopt.__version__}
     written: list[Path] = []
     for name in names:

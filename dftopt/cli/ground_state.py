@@ -49,13 +49,13 @@ def main(options, bands: dict | None = None) -> int:
     where = output.prepare(folder, options.json, names, options.overwrite, options.resume, (STATE,))
     if options.resume:
         start = _resumed(where, setup) or start
-    use_compilation_cache()
+    set_up()
     with where.file("log.txt").open("a" if options.resume else "w", encoding="utf-8") as file:
         log = logs.Log(setup.parameters["txt"] or None, file)
         return _run(given, setup, start, wanted, where, log, options)
 
 
-def use_compilation_cache() -> None:
+def set_up() -> None:
     """All cores, and compiled programs kept; a device that is not there is a reason to stop."""
     from dftopt.precision import check_jax, set_up_process
 

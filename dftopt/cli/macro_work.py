@@ -15,7 +15,7 @@ from dftopt.calculator import macro_pictures as pictures
 from dftopt.calculator import report
 from dftopt.calculator.setup import check_keys
 from dftopt.cli import output, structures
-from dftopt.cli.ground_state import use_compilation_cache
+from dftopt.cli.ground_state import set_up
 from dftopt.cli.signals import Signals
 from dftopt.errors import DFTOptWarning, InputError
 from dftopt.macro import sampling
@@ -54,7 +54,7 @@ def main(options) -> int:
         Path(options.out or Path("out") / path.stem), options.json, ("macro.json", "macro.fit", *PICTURES), options.overwrite,
         options.resume, ("macro.state",), "macro",
     )  # fmt: skip
-    use_compilation_cache()
+    set_up()
     with (
         where.file("macro.log").open("a" if options.resume else "w", encoding="utf-8") as file,
         Signals(options.walltime, options.begun) as signals,

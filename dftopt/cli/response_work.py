@@ -12,7 +12,7 @@ from dftopt.calculator import log as logs
 from dftopt.calculator import report
 from dftopt.calculator.response_picture import draw
 from dftopt.cli import output
-from dftopt.cli.ground_state import use_compilation_cache
+from dftopt.cli.ground_state import set_up
 from dftopt.cli.inputs import read_input
 from dftopt.cli.signals import Signals
 from dftopt.errors import DFTOptWarning, InputError, NotConverged
@@ -43,7 +43,7 @@ def main(options) -> int:
         return 0
     folder = Path(options.out or Path("out") / given.name)
     where = output.prepare(folder, options.json, RESULTS, options.overwrite, options.resume, (STATE,), "response")
-    use_compilation_cache()
+    set_up()
     with (
         where.file("response.log").open("a" if options.resume else "w", encoding="utf-8") as file,
         Signals(options.walltime, options.begun) as signals,

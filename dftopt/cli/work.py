@@ -11,7 +11,7 @@ from dftopt.calculator import log as logs
 from dftopt.calculator.journal import Journal
 from dftopt.calculator.series import Series, Stopped
 from dftopt.cli import output
-from dftopt.cli.ground_state import use_compilation_cache
+from dftopt.cli.ground_state import set_up
 from dftopt.cli.inputs import Input
 from dftopt.cli.signals import Signals
 from dftopt.errors import DFTOptWarning, NotConverged
@@ -56,7 +56,7 @@ def work(
     where = output.prepare(place, options.json, names, options.overwrite, options.resume, state, task)
     common = {"task": task, "parameters": dict(given.parameters), **(settings or {})}
     journal = Journal(where.file(f"{task}.journal"), common)
-    use_compilation_cache()
+    set_up()
     with (
         where.file(f"{task}.log").open("a" if options.resume else "w", encoding="utf-8") as file,
         Signals(options.walltime, options.begun) as signals,

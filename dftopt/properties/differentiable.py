@@ -5,7 +5,6 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dftopt.bases.gaussians import Gaussians
 from dftopt.bases.planewaves import PlaneWaves
@@ -19,7 +18,7 @@ from dftopt.properties.implicit import mixing
 from dftopt.properties.implicit.apart import apart
 from dftopt.properties.implicit.entries import WhenRead
 from dftopt.properties.implicit.inputs import checked
-from dftopt.properties.implicit.levels import edges, eigenvalues
+from dftopt.properties.implicit.levels import edges, eigenvalues, filled_levels, gap
 from dftopt.properties.implicit.minimum import Ground, Solve, ground, parameters
 from dftopt.properties.implicit.stationary import filling_of, internal_energy, prepared_at, summed_of
 
@@ -191,22 +190,15 @@ class Outputs(WhenRead):
         return 0.5 * (top + bottom)
 
     def _occupations(self):
-        if not self._metal:
-            e = self["eigenvalues"]
-            filled = np.array(self._ground.filled)[:, None, None]
-            return jnp.asarray((np.arange(e.shape[2]) < filled) * np.ones(e.shape))
         e = self["eigenvalues"]
+        if not self._metal:
+            return filled_levels(e, self._ground.filled)
         scaled = (e - against(self.parts["mu"], e)) / self._inputs["temperature"]
         return self._ground.problem.kind.occupation(scaled)
 
     def _gap(self):
-        if self._metal:
-            raise InputError(
-                "At temperature > 0 occupations are fractional and there is no gap to differentiate. Ask for 'eigenvalues' and take "
-                "the difference of two of them, or use temperature = 0 for an insulator."
-            )
-        top, bottom = edges(self["eigenvalues"], self._ground.filled)
-        return bottom - top
+        e = None if self._metal else self["eigenvalues"]
+        return gap(e, self._ground.filled, self._metal)
 
     def _density(self):
         return self.parts["density"]

@@ -4,16 +4,14 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dftopt.energy.dispersion import dispersion, dispersion_of
-from dftopt.errors import InputError
 from dftopt.minimization.smearing import against
 from dftopt.properties.implicit import molecule
 from dftopt.properties.implicit.apart import apart
 from dftopt.properties.implicit.entries import WhenRead
 from dftopt.properties.implicit.inputs import checked
-from dftopt.properties.implicit.levels import edges, eigenvalues_among
+from dftopt.properties.implicit.levels import edges, eigenvalues_among, filled_levels, gap
 from dftopt.properties.implicit.linear import undefined
 from dftopt.properties.implicit.minimum import Solve
 from dftopt.properties.implicit.molecule import MolecularGround, MolecularKey, density_of, dipole_of, filling_of
@@ -88,19 +86,14 @@ class MolecularOutputs(WhenRead):
         return 0.5 * (top + bottom)
 
     def _gap(self):
-        if self._warm:
-            raise InputError(
-                "At temperature > 0 occupations are fractional and there is no gap to differentiate. Ask for 'eigenvalues' and take "
-                "the difference of two of them, or use temperature = 0."
-            )
-        top, bottom = edges(self["eigenvalues"], self._ground.key.filled)
-        return bottom - top
+        e = None if self._warm else self["eigenvalues"]
+        return gap(e, self._ground.key.filled, self._warm)
 
     def _occupations(self):
         e = self["eigenvalues"]  # finds the minimum, and with it the key
         key = self._ground.key
         if key.kind is None:
-            return jnp.asarray((np.arange(e.shape[2]) < np.array(key.filled)[:, None, None]) * np.ones(e.shape))
+            return filled_levels(e, key.filled)
         return key.kind.occupation((e - against(self._parts["mu"], e)) / self._inputs["temperature"])
 
     def _dipole(self):

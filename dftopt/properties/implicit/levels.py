@@ -261,3 +261,23 @@ def averaged(values, clusters: Clusters):
     for s, k, a, b in clusters.sets:
         m[s, k, a:b, a:b] = 1 / (b - a)
     return jnp.einsum("skij,skj->ski", jnp.asarray(m), values)
+
+
+def gap(e, filled: tuple[int, ...], metal: bool):
+    """Lowest empty level above the highest filled one.
+
+    Raises:
+        InputError: at a temperature, where no level is filled or empty.
+    """
+    if metal:
+        raise InputError(
+            "At temperature > 0 occupations are fractional and there is no gap to differentiate. Ask for 'eigenvalues' and take "
+            "the difference of two of them, or use temperature = 0 for an insulator."
+        )
+    top, bottom = edges(e, filled)
+    return bottom - top
+
+
+def filled_levels(e, filled: tuple[int, ...]):
+    """Occupations (s, k, b) at T = 0, 0 or 1."""
+    return jnp.asarray((np.arange(e.shape[2]) < np.array(filled)[:, None, None]) * np.ones(e.shape))
