@@ -33,6 +33,7 @@ class Solid:
 SOLIDS = {
     "alas": Solid("AlAs", "zincblende", {"a": 5.61}, 8.0, (2, 2, 2), 4),
     "mg": Solid("Mg", "hcp", {"a": 3.2, "c": 5.2}, 6.0, (3, 3, 2), 8, 0.01, potential="GTH-PADE-q2"),
+    "fe": Solid("Fe", "bcc", {"a": 3.0}, 10.0, (2, 2, 2), 14, 0.01, moment=3.0),
 }
 
 

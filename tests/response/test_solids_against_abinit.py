@@ -1,4 +1,4 @@
-"""Linear response of a polar insulator and a metal against ABINIT's, on identical input."""
+"""Linear response of a polar insulator, a metal and a ferromagnet against ABINIT's, on identical input."""
 
 import json
 from pathlib import Path
