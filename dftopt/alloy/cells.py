@@ -3,13 +3,14 @@
 import numpy as np
 
 from dftopt.alloy.equilibrium import counts_of
-from dftopt.alloy.hamiltonian import hamiltonian
+from dftopt.alloy.hamiltonian import ORDERS, hamiltonian
 from dftopt.alloy.kinetics import check_barriers, check_large
 from dftopt.alloy.parent import Parent
 from dftopt.alloy.supercell import Supercell
+from dftopt.alloy.walks import walks
 
 
-def cells(ce, size, composition, barriers, vacancies: int | None = None) -> dict:
+def cells(ce, size, composition, barriers, vacancies: int | None = None, shells: int = 1) -> dict:
     """Everything of an expansion that vacancy jumps on a lattice of conventional cells need.
 
     Sites are (x, y, z, b): cell and site in it. Energies are those of `dftopt.alloy.hamiltonian`.
@@ -20,9 +21,10 @@ def cells(ce, size, composition, barriers, vacancies: int | None = None) -> dict
         composition: fraction or number of sites by symbol.
         barriers: eV by symbol.
         vacancies: empty sites; default one per 1,024 sites.
+        shells: of neighbours whose order is observed.
 
     Returns:
-        species, sites, basis, counts, barriers, onsite, energies, clusters, hops; see `dftopt.macro.alloy_ordering`.
+        species, sites, basis, counts, barriers, onsite, energies, clusters, shells, walks; see `dftopt.macro.alloy_ordering`.
 
     Raises:
         InputError: as `vacancy_kmc`.
@@ -37,11 +39,13 @@ def cells(ce, size, composition, barriers, vacancies: int | None = None) -> dict
     h = hamiltonian(ce, supercell, True)
     kept = [k for k, e in enumerate(h.energies) if e.shape[1]]
     sublattice = unit.sites[:, 0]
+    unit_energies = [e[sublattice] for e in h.energies]
     clusters = []
-    for k in kept:
-        vectors = _vectors(ce, k + 2)
-        clusters.append(_nested(_relative(parent, unit, [vectors[b] for b in sublattice])))
-    shell = parent.shell_vectors(1)
+    for k in range(len(ORDERS)):
+        vectors = _vectors(ce, ORDERS[k])
+        clusters.append(_relative(parent, unit, [vectors[b] for b in sublattice]))
+    around = [parent.shell_vectors(s + 1) for s in range(shells)]
+    seen = [_relative(parent, unit, [shell[b] for b in sublattice]) for shell in around]
     return {
         "species": ce.species,
         "sites": tuple(int(x) for x in size),
@@ -49,9 +53,10 @@ def cells(ce, size, composition, barriers, vacancies: int | None = None) -> dict
         "counts": tuple(int(c) for c in counts),
         "barriers": kra[:-1],
         "onsite": h.onsite,
-        "energies": tuple(h.energies[k][sublattice] for k in kept),
-        "clusters": tuple(clusters),
-        "hops": _nested(_relative(parent, unit, [shell[b] for b in sublattice])),
+        "energies": tuple(unit_energies[k] for k in kept),
+        "clusters": tuple(_nested(clusters[k]) for k in kept),
+        "shells": tuple(_nested(shell) for shell in seen),
+        "walks": walks(kra, h.onsite, clusters, unit_energies, seen),
     }
 
 
@@ -65,7 +70,7 @@ def _vectors(ce, order: int) -> list[np.ndarray]:
                     others = np.delete(instance, own, 0)
                     others[:, 1:] -= instance[own, 1:]
                     out[int(instance[own, 0])].append(others)
-    return [np.array(o) for o in out]
+    return [np.array(o, int).reshape(-1, order - 1, 4) for o in out]
 
 
 def _relative(parent: Parent, unit: Supercell, vectors) -> np.ndarray:

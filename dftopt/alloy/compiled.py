@@ -279,3 +279,32 @@ def jumps(
                     )
                     sums[q] = rates[q].sum()
     return done
+
+
+@njit(**OPTIONS)
+def bond_ends(s, near, out):
+    """Add the numbers of bond ends between species of s (n,) along near (n, z) to out (K, K); other codes do not count."""
+    K = len(out)
+    for i in range(len(s)):
+        a = s[i]
+        if a < K:
+            for m in range(near.shape[1]):
+                c = s[near[i, m]]
+                if c < K:
+                    out[a, c] += 1
+
+
+@njit(**OPTIONS)
+def bond_end_changes(s, t, near, out):
+    """The same for the difference between t and s, at the cost of the sites that differ."""
+    K = len(out)
+    for i in range(len(s)):
+        if s[i] != t[i]:
+            for m in range(near.shape[1]):
+                j = near[i, m]
+                ends = 1 if s[j] != t[j] else 2  # a neighbour that changed too counts the other end itself
+                for end in range(ends):
+                    if s[i] < K and s[j] < K:
+                        out[s[j] if end else s[i], s[i] if end else s[j]] -= 1
+                    if t[i] < K and t[j] < K:
+                        out[t[j] if end else t[i], t[i] if end else t[j]] += 1

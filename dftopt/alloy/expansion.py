@@ -240,11 +240,11 @@ class ClusterExpansion:
         codes = [np.full(len(cell), i, np.int8) for i in range(len(self.species))]
         return self.correlations([(cell, c) for c in codes]) @ self.coefficients
 
-    def cells(self, size, composition, barriers, vacancies: int | None = None) -> dict:
+    def cells(self, size, composition, barriers, vacancies: int | None = None, shells: int = 1) -> dict:
         """Plain arrays for vacancy jumps on a lattice of conventional cells; see `dftopt.alloy.cells.cells`."""
         from dftopt.alloy.cells import cells
 
-        return cells(self, size, composition, barriers, vacancies)
+        return cells(self, size, composition, barriers, vacancies, shells)
 
     def save(self, path) -> None:
         """Write one readable JSON file."""

@@ -15,11 +15,16 @@ def _tables(h: Hamiltonian, weighted: bool = True):
     """Arguments that all kernels share, in the layout of `dftopt.alloy.compiled`."""
     kind = "_weighted_tables" if weighted else "_tables"
     if kind not in h.__dict__:  # one frozen object, one packing
-        e2, e3, e4 = (np.ascontiguousarray(np.moveaxis(e, 2, 1)) for e in (h.weighted if weighted else h.energies))
-        n2, n3, n4 = (np.ascontiguousarray(near.astype(np.uint32)) for near in h.neighbours)
-        d2 = e2[:, None] - e2[:, :, None]
-        h.__dict__[kind] = (h.onsite, n2[..., 0], e2, np.ascontiguousarray(d2), n3, e3, n4, e4)
+        h.__dict__[kind] = packed(h.onsite, h.neighbours, h.weighted if weighted else h.energies)
     return h.__dict__[kind]
+
+
+def packed(onsite, neighbours, energies):
+    """The same from onsite (K,), and neighbours (n, R, k - 1) and energies (sublattices, R, K, ...) for k = 2, 3, 4."""
+    e2, e3, e4 = (np.ascontiguousarray(np.moveaxis(e, 2, 1)) for e in energies)
+    n2, n3, n4 = (np.ascontiguousarray(near.astype(np.uint32)) for near in neighbours)
+    d2 = e2[:, None] - e2[:, :, None]
+    return onsite, n2[..., 0], e2, np.ascontiguousarray(d2), n3, e3, n4, e4
 
 
 def _threads(work, count: int):

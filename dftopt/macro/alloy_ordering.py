@@ -1,6 +1,13 @@
 r"""Short-range order of an alloy by vacancy jumps, as a simulator of macroscopic dynamics.
 
 The expansion is handed in: this module knows lattices and energies of clusters as arrays, nothing of how they were found.
+
+Time runs with the jumps: its unit is that in which an atom of a mean barrier jumps once, in an alloy of equal energies,
+$1 / (c_V z \nu e^{-\langle E_{KRA} \rangle / k_B T})$. Relaxation takes a few units at any temperature and any
+concentration of vacancies; `AlloyLattice.seconds` is the unit in a crystal.
+
+A vacancy jumps back more often than not, so noise of single jumps is not that of many: b and Sigma of the macroscopic
+equation belong to time steps of several jumps of each vacancy (`dt`), not to explicit rates.
 """
 
 from dataclasses import dataclass
@@ -14,20 +21,25 @@ from ase.units import kB
 
 from dftopt.errors import InputError
 from dftopt.macro import checks
+from dftopt.macro.alloy_host import Host
 from dftopt.macro.random import key_words, uniform, words
+
+STEP = 0.05  # jumps per site: 50 of a vacancy in 1,024 sites
+SEAM = 2  # cells on either side of a seam that heal: all bonds to the fourth shell cross within one
 
 
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["temperature", "barriers", "onsite", "energies"],
-    meta_fields=["species", "sites", "basis", "counts", "clusters", "hops", "reference"],
+    meta_fields=["species", "sites", "basis", "counts", "clusters", "shells", "walks"],
 )
 @dataclass(frozen=True)
 class AlloyLattice:
     """What `AlloyOrdering` makes: a lattice of conventional cells whose sites hold species or vacancies.
 
     States: (*sites, basis) int8 codes, the vacancy the last; any number of cells along each axis that is larger than the
-    interaction works in `step`. An event is the jump of a neighbour into a vacancy and belongs to the vacancy's cell.
+    interaction works in `step`. An event is the jump of a neighbour into a vacancy and belongs to the vacancy: a patch is the
+    vacancies that are in it at the start, wherever they go. No bond is cut, and K is sites over sites of the patch.
 
     Args:
         temperature: K.
@@ -39,8 +51,8 @@ class AlloyLattice:
         basis: sites per cell.
         counts: sites of each code.
         clusters: for pairs, triplets, ... (basis, R, k - 1, 4) the other sites (x, y, z, b), as nested tuples.
-        hops: (basis, z, 4) nearest neighbours, as nested tuples.
-        reference: rate of the fastest jump without energy change, whose inverse times a tenth is the default dt.
+        shells: of the neighbours whose order is observed (basis, z, 4), as nested tuples; vacancies jump in the first.
+        walks: the same in kernels of another compiler (`dftopt.alloy.walks`); None: JAX alone.
     """
 
     temperature: Any
@@ -52,11 +64,13 @@ class AlloyLattice:
     basis: int
     counts: tuple[int, ...]
     clusters: tuple
-    hops: tuple
-    reference: float
+    shells: tuple
+    walks: Any = None
 
-    time_unit = "1 / nu, the inverse of the attempt frequency, of the simulated vacancy concentration"
-    margin = 1
+    time_unit = "jumps per site at the mean barrier"
+    correlated = True
+    dt = STEP
+    seam = SEAM
 
     @property
     def n(self) -> int:
@@ -64,19 +78,43 @@ class AlloyLattice:
         return int(np.prod(self.sites)) * self.basis
 
     @property
-    def dt(self) -> float:
-        """Default time step: a tenth of the waiting time of a vacancy."""
-        return 0.1 / self.reference
+    def hops(self) -> tuple:
+        """(basis, z, 4) nearest neighbours."""
+        return self.shells[0]
 
     @property
-    def times(self) -> jax.Array:
-        """Default times of snapshots: 50, of one jump per ten sites each."""
-        return jnp.arange(0.0, 51.0) * 0.1 * self.n / (self.counts[-1] * self.reference)
+    def rate(self):
+        """Jumps per site in 1 / nu, at the mean barrier: the inverse of the unit of time."""
+        mean = jnp.array(self.counts[:-1]) @ jnp.asarray(self.barriers) / sum(self.counts[:-1])
+        return self.counts[-1] / self.n * len(self.hops[0]) * jnp.exp(-mean / (kB * self.temperature))
+
+    def seconds(self, vacancy_formation: float, prefactor: float = 1e13) -> float:
+        r"""Seconds in a unit of time, for the $e^{-G_f / k_B T}$ vacancies per site of a crystal in equilibrium.
+
+        Args:
+            vacancy_formation: G_f, eV.
+            prefactor: nu, 1/s.
+        """
+        checks.number("vacancy_formation", vacancy_formation, above=0, remedy="It is in eV.")
+        checks.number("prefactor", prefactor, above=0, remedy="It is in 1/s.")
+        concentration = np.exp(-vacancy_formation / (kB * float(self.temperature)))
+        return float(self.counts[-1] / self.n / concentration / (prefactor * self.rate))
+
+    @property
+    def host(self) -> Host | None:
+        """Many states at once in NumPy; see `dftopt.macro.simulator`."""
+        return None if self.walks is None else Host(self)
+
+    @property
+    def times(self) -> np.ndarray:
+        """Default times of snapshots: 41, to 20 jumps per site."""
+        return np.arange(0.0, 20.25, 0.5)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Independent Warren-Cowley parameters of the first shell."""
-        return tuple(f"alpha {self.species[i]}-{self.species[j]}" for i, j in self.pairs)
+        """Independent Warren-Cowley parameters, shell after shell."""
+        shells = ["alpha", *(f"alpha{i + 1}" for i in range(1, len(self.shells)))]
+        return tuple(f"{a} {self.species[i]}-{self.species[j]}" for a in shells for i, j in self.pairs)
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -93,49 +131,73 @@ class AlloyLattice:
         """Every species and the vacancies."""
         return tuple((k,) for k in range(len(self.counts)))
 
+    def links(self, axis: int) -> list:
+        """Bonds one cell along an axis, as (basis, step, basis): to nearest neighbours, and straight on."""
+        one = tuple(int(a == axis) for a in range(3))
+        near = [(b, tuple(h[:3]), h[3]) for b, every in enumerate(self.hops) for h in every if h[axis] == 1]
+        return [near, [(b, one, b) for b in range(self.basis)]]
+
     def initial(self, key: jax.Array) -> jax.Array:
         """A random mixture."""
         codes = jnp.repeat(jnp.arange(len(self.counts)), jnp.array(self.counts), total_repeat_length=self.n)
         return jax.random.permutation(key, codes).astype(jnp.int8).reshape(*self.sites, self.basis)
 
     def bonds(self, state: jax.Array) -> jax.Array:
-        """(K, K) numbers of first-shell bond ends between species."""
+        """(shells, K, K) numbers of bond ends between species."""
         ends = jax.nn.one_hot(state, len(self.species), dtype=jnp.float32)
-        total = jnp.zeros((len(self.species),) * 2)
-        for b, near in enumerate(self.hops):
-            for x, y, z, c in near:
-                other = jnp.roll(ends[..., c, :], (-x, -y, -z), (0, 1, 2))
-                total += jnp.einsum("xyzi,xyzj->ij", ends[..., b, :], other).astype(
-                    float
-                )  # whole numbers: exact below 2^24
-        return total
+        out = []
+        for shell in self.shells:
+            total = jnp.zeros((len(self.species),) * 2)
+            for b, near in enumerate(shell):
+                for x, y, z, c in near:
+                    other = jnp.roll(ends[..., c, :], (-x, -y, -z), (0, 1, 2))
+                    # whole numbers: exact below 2^24
+                    total += jnp.einsum("xyzi,xyzj->ij", ends[..., b, :], other).astype(float)
+            out.append(total)
+        return jnp.stack(out)
 
     def order(self, bonds: jax.Array) -> jax.Array:
-        """Parameters (..., d) from bond ends (..., K, K), with the fractions of bond ends as composition."""
+        """Parameters (..., d) from bond ends (..., shells, K, K), with the fractions of bond ends as composition."""
         total = jnp.sum(bonds, (-1, -2), keepdims=True)
         c = jnp.sum(bonds, -1) / total[..., 0]
         alpha = 1 - bonds / (total * c[..., :, None] * c[..., None, :])
-        return jnp.stack([alpha[..., i, j] for i, j in self.pairs], -1)
+        every = jnp.stack([alpha[..., i, j] for i, j in self.pairs], -1)
+        return every.reshape(*every.shape[:-2], -1)
+
+    def all_pairs(self, z: np.ndarray) -> np.ndarray:
+        r"""(..., K, K) first-shell parameters, from coordinates (..., d) by the sum rules $\sum_j c_j \alpha_{ij} = 0$.
+
+        c is the composition: with a vacancy, right to its concentration.
+        """
+        K, z = len(self.species), np.asarray(z)
+        c = np.array(self.counts[:-1]) / sum(self.counts[:-1])
+        out = np.zeros((*z.shape[:-1], K, K))
+        for k, (i, j) in enumerate(self.pairs):
+            out[..., i, j] = out[..., j, i] = z[..., k]
+        for i in range(K):
+            out[..., i, i] = -(out[..., i, :] @ c) / c[i]
+        return out
 
     def observe(self, state: jax.Array) -> jax.Array:
-        """Independent Warren-Cowley parameters of the first shell."""
+        """Independent Warren-Cowley parameters."""
         return self.order(self.bonds(state))
 
     def step(self, state: jax.Array, key: jax.Array, dt) -> jax.Array:
         """All vacancies over dt."""
-        return self._evolve(state, key, dt, jnp.ones(state.shape[:3], bool))
+        every = jnp.ones(state.shape[:3], bool)
+        return self._evolve(state, key, dt, every, every)
 
     def step_patch(self, state: jax.Array, key: jax.Array, dt, block: tuple[int, ...]) -> jax.Array:
-        """The vacancies in the cells [0, block) over dt; one that leaves them rests."""
+        """The vacancies that are in the cells [0, block) over dt, wherever they go."""
         inside = jnp.zeros(state.shape[:3], bool).at[tuple(slice(b) for b in block)].set(True)
-        return self._evolve(state, key, dt, inside)
+        return self._evolve(state, key, dt, inside, jnp.ones_like(inside))
 
     def step_where(self, state: jax.Array, key: jax.Array, dt, where: jax.Array) -> jax.Array:
-        """The vacancies in the cells of a mask over dt."""
-        return self._evolve(state, key, dt, jnp.asarray(where))
+        """The vacancies in the cells of a mask over dt; they do not leave them."""
+        return self._evolve(state, key, dt, jnp.asarray(where), jnp.asarray(where))
 
     def events(self, state: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Jump rates (*sites, basis * z) and changes (*sites, basis * z, d) of the parameters; zero without a vacancy."""
+        """Jumps per unit of time (*sites, basis * z) and changes (..., d) of the parameters; zero without a vacancy."""
         shape, s = state.shape[:3], state.reshape(-1)
         vacancies = self._vacancies(s)
         rates, targets = jax.vmap(partial(self._rates, shape, s))(vacancies)
@@ -149,7 +211,7 @@ class AlloyLattice:
 
         changes = jax.vmap(lambda v, js: jax.vmap(lambda j: change(v, j))(js))(vacancies, targets)
         real = (s[vacancies] == len(self.species)) & (jnp.arange(len(vacancies)) < jnp.sum(s == len(self.species)))
-        rates = jnp.where(real[:, None], rates, 0.0)
+        rates = jnp.where(real[:, None], rates / self.rate, 0.0)
         z = rates.shape[1]
         all_rates = jnp.zeros((s.size, z)).at[vacancies].add(rates)
         all_changes = (
@@ -158,8 +220,8 @@ class AlloyLattice:
         return all_rates.reshape(*shape, -1), all_changes.reshape(*shape, self.basis * z, -1)
 
     def _vacancies(self, s):
-        """Sites of the vacancies; more than there are in a part of the lattice, the rest repeats site 0."""
-        most = min(s.size, 2 + 4 * (self.counts[-1] * s.size // self.n + 1))
+        """Sites of the vacancies; where there are fewer than expected, the rest repeats site 0."""
+        most = self.counts[-1] if s.size == self.n else min(s.size, 2 + 4 * (self.counts[-1] * s.size // self.n + 1))
         return jnp.nonzero(s == len(self.species), size=most, fill_value=0)[0]
 
     def _site(self, shape, i, near):
@@ -169,76 +231,85 @@ class AlloyLattice:
         x, y, z = ((c + near[..., k]) % shape[k] for k, c in enumerate((x, y, z)))
         return ((x * shape[1] + y) * shape[2] + z) * b + near[..., 3]
 
-    def _local(self, shape, s, i):
-        """Energy of all clusters with site i."""
+    def _local(self, shape, at, i, own):
+        """Energy of all clusters with site i, if its species is `own` and those of others `at(sites)`."""
         b = i % self.basis
-        e = self.onsite[s[i]]
+        e = self.onsite[own]
         for near, table in zip(self.clusters, self.energies, strict=True):
-            others = s[self._site(shape, i, jnp.array(near)[b])]  # (R, k - 1)
-            own = table[b, :, s[i]]
-            e += jnp.sum(own[(jnp.arange(len(own)), *(others[:, l] for l in range(others.shape[1])))])
+            others = at(self._site(shape, i, jnp.array(near)[b]))  # (R, k - 1)
+            rows = table[b, :, own]
+            e += jnp.sum(rows[(jnp.arange(len(rows)), *(others[:, l] for l in range(others.shape[1])))])
         return e
 
     def _rates(self, shape, s, v):
         """Rates (z,) in units of nu of the jumps into vacancy v, and the sites (z,) they come from."""
         empty = s[v]
         targets = self._site(shape, v, jnp.array(self.hops)[v % self.basis])
+        before = lambda q: s[q]
 
         def one(j):
-            first = s.at[v].set(s[j])
-            second = first.at[j].set(empty)
-            dE = self._local(shape, first, v) - self._local(shape, s, v)
-            dE += self._local(shape, second, j) - self._local(shape, first, j)
-            kra = jnp.append(self.barriers, 0.0)[s[j]]
+            a = s[j]
+            first = lambda q: jnp.where(q == v, a, s[q])  # no copies of s
+            dE = self._local(shape, before, v, a) - self._local(shape, before, v, empty)
+            dE += self._local(shape, first, j, empty) - self._local(shape, first, j, a)
+            kra = jnp.append(self.barriers, 0.0)[a]
             barrier = jnp.maximum(jnp.maximum(kra + dE / 2, dE), 0.0)
-            return jnp.where(s[j] == empty, 0.0, jnp.exp(-barrier / (kB * self.temperature)))
+            return jnp.where(a == empty, 0.0, jnp.exp(-barrier / (kB * self.temperature)))
 
         return jax.vmap(one)(targets), targets
 
     def _bonds_of(self, shape, s, v, j):
-        """Bond ends (K, K) of the sites v and j; the bond between them has a vacancy and does not count."""
+        """Bond ends (shells, K, K) of the sites v and j; a bond between them has a vacancy and does not count."""
         K = len(self.species)
-        total = jnp.zeros((K, K))
-        for i in (v, j):
-            near = s[self._site(shape, i, jnp.array(self.hops)[i % self.basis])]
-            ends = jnp.sum(jax.nn.one_hot(near, K), 0)
-            own = jax.nn.one_hot(s[i], K)
-            total += own[:, None] * ends + ends[:, None] * own
-        return total
+        out = []
+        for shell in self.shells:
+            total = jnp.zeros((K, K))
+            for i in (v, j):
+                near = s[self._site(shape, i, jnp.array(shell)[i % self.basis])]
+                ends = jnp.sum(jax.nn.one_hot(near, K), 0)
+                own = jax.nn.one_hot(s[i], K)
+                total += own[:, None] * ends + ends[:, None] * own
+            out.append(total)
+        return jnp.stack(out)
 
-    def _evolve(self, state, key, dt, active):
+    def _evolve(self, state, key, dt, moving, allowed):
+        """State after dt: vacancies that are in cells `moving` jump to sites of cells `allowed`."""
         shape, seed = state.shape[:3], key_words(key)
         s = state.reshape(-1)
         vacancies = self._vacancies(s)
         there = jnp.arange(len(vacancies)) < jnp.sum(s == len(self.species))
-        active = jnp.repeat(active.reshape(-1), self.basis)
+        there &= jnp.repeat(moving.reshape(-1), self.basis)[vacancies]
+        allowed = jnp.repeat(allowed.reshape(-1), self.basis)
+        until = dt / self.rate
 
         def jump(carry):
             s, vacancies, clock, i = carry
             rates, targets = jax.vmap(partial(self._rates, shape, s))(vacancies)
-            rates = jnp.where((there & active[vacancies])[:, None], rates, 0.0)
+            rates = jnp.where(there[:, None] & allowed[targets], rates, 0.0)
             w = words(seed, i)
             cumulative = jnp.cumsum(rates.reshape(-1))
             clock += -jnp.log(uniform(w[0])).astype(float) / jnp.maximum(cumulative[-1], 1e-300)
-            goes = clock <= dt
+            goes = clock <= until
             last = jnp.max(jnp.where(rates.reshape(-1) > 0, jnp.arange(rates.size), 0))
             pick = jnp.minimum(jnp.sum(cumulative < uniform(w[1]) * cumulative[-1]), last)
             k, h = pick // rates.shape[1], pick % rates.shape[1]
             v, j = vacancies[k], targets[k, h]
-            after = s.at[v].set(s[j]).at[j].set(s[v])
-            return (
-                jnp.where(goes, after, s),
-                jnp.where(goes, vacancies.at[k].set(j), vacancies),
-                clock,
-                i + jnp.uint32(1),
-            )
+            a, b = s[v], s[j]
+            s = s.at[v].set(jnp.where(goes, b, a)).at[j].set(jnp.where(goes, a, b))
+            return s, vacancies.at[k].set(jnp.where(goes, j, v)), clock, i + jnp.uint32(1)
 
         start = (s, vacancies, jnp.zeros(()), jnp.zeros((), jnp.uint32))
-        return jax.lax.while_loop(lambda c: c[2] < dt, jump, start)[0].reshape(state.shape)
+        return jax.lax.while_loop(lambda c: c[2] < until, jump, start)[0].reshape(state.shape)
 
 
 def AlloyOrdering(
-    ce, size=(8, 8, 8), composition=None, temperature: float = 1000.0, barriers=None, vacancies: int | None = None
+    ce,
+    size=(8, 8, 8),
+    composition=None,
+    temperature: float = 1000.0,
+    barriers=None,
+    vacancies: int | None = None,
+    shells: int = 1,
 ) -> AlloyLattice:
     """A simulator of short-range order in an alloy; its coordinates are the independent first-shell parameters.
 
@@ -249,18 +320,18 @@ def AlloyOrdering(
         temperature: K, the external parameter.
         barriers: kinetically resolved barriers by symbol of the atom that jumps, eV.
         vacancies: empty sites; default one per 1,024 sites.
+        shells: number of shells whose parameters are coordinates: those of the second and further ones close the equation.
 
     Returns:
-        The simulator. Time unit: 1 / nu (attempt frequency), at the simulated concentration of vacancies.
+        The simulator. Time unit: that in which an atom of the mean barrier jumps once.
 
     Raises:
         InputError: as `dftopt.alloy.vacancy_kmc`.
     """
     checks.number("temperature", temperature, above=0, remedy="It is in kelvin.")
-    lattice = ce.cells(size, composition, barriers, vacancies)
+    checks.whole("shells", shells)
+    lattice = ce.cells(size, composition, barriers, vacancies, shells)
     if min(lattice["counts"][:-1]) == 0:
         raise InputError(f"composition = {composition}: every species of the expansion needs at least one site.")
-    fastest = float(np.exp(-min(lattice["barriers"]) / (kB * float(temperature))))
-    z = len(lattice["hops"][0])
     arrays = {name: jax.tree.map(jnp.asarray, lattice[name]) for name in ("barriers", "onsite", "energies")}
-    return AlloyLattice(temperature=float(temperature), reference=z * fastest, **{**lattice, **arrays})
+    return AlloyLattice(temperature=float(temperature), **{**lattice, **arrays})

@@ -14,7 +14,6 @@ import jax
 import numpy as np
 
 from dftopt.errors import InputError
-from dftopt.macro import random
 from dftopt.macro.partial_evolution import block_of, corners, evolve, factor_of
 from dftopt.macro.simulator import as_simulator
 
@@ -89,12 +88,21 @@ def lag_check(
     used = rng.choice(S, snapshots, replace=S < snapshots)
     states = jax.tree.map(lambda a: a[used], states)
     where = np.zeros((snapshots, 1, 0), int) if block is None else corners(sim, block, snapshots, 1, seed + 1)
-    rates = hasattr(sim, "events")
+    rates = hasattr(sim, "events") and not getattr(sim, "correlated", False)
     D, halves = [], []
     for i, lag in enumerate(LAGS):
-        key = random.child(jax.random.key(seed), 100 + i)
         z0, z1, sums, _ = evolve(
-            sim, states, where, key, lag * dt, factor, block=block, replicas=replicas, batch=8, rates=rates, keep=False
+            sim,
+            states,
+            where,
+            (seed, 100 + i),
+            lag * dt,
+            factor,
+            block=block,
+            replicas=replicas,
+            batch=8,
+            rates=rates,
+            keep=False,
         )
         away = np.asarray(z1)[:, 0] - np.asarray(z0)[:, None]
         D.append(away.var(1, ddof=1) / (factor * lag * dt))

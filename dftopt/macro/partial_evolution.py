@@ -67,15 +67,14 @@ def corners(sim, block, snapshots: int, patches: int, seed: int) -> np.ndarray:
     return (index * np.array(block) + rng.integers(0, sites, (snapshots, 1, len(sites)))) % sites
 
 
-@partial(jax.jit, static_argnames=("block", "replicas", "batch", "rates", "keep"))
-def evolve(sim, states, corner, key, dt, factor, *, block, replicas, batch, rates, keep):
-    """Partial evolutions of every snapshot.
+def evolve(sim, states, corner, seed, dt, factor, *, block, replicas, batch, rates, keep):
+    """Partial evolutions of every snapshot: in JAX, or by the simulator's `host` where no rates are asked for.
 
     Args:
         sim: the simulator.
         states: snapshots (S, ...).
         corner: (S, P, axes) first sites of patches; (S, P, 0) for the whole system.
-        key: of all evolutions.
+        seed: whole numbers, of all evolutions.
         dt: time step.
         factor: K.
         block: sites per axis, None for the whole system.
@@ -87,6 +86,27 @@ def evolve(sim, states, corner, key, dt, factor, *, block, replicas, batch, rate
     Returns:
         z0 (S, d), z1 (S, P, R, d), b and D (S, P, d), (S, P, d, d) or None, evolved (S, P, R, ...) or None.
     """
+    host = getattr(sim, "host", None)
+    if host is None or rates:
+        first, *rest = seed
+        key = random.child(jax.random.key(first), *rest)
+        return _evolve(
+            sim, states, corner, key, dt, factor, block=block, replicas=replicas, batch=batch, rates=rates, keep=keep
+        )
+    z0, z1, evolved = host.observe(np.asarray(states)), [], []
+    for i, state in enumerate(np.asarray(states)):
+        after, z = host.step_patches(state, corner[i], [*seed, i], dt, block, replicas)
+        z1.append(z0[i] + factor * (z - z0[i]))
+        if keep and block is not None:
+            axes = tuple(range(1, 1 + corner.shape[-1]))
+            after = np.stack([np.roll(a, -c, axes) for a, c in zip(after, corner[i], strict=True)])
+            after = after[(slice(None), slice(None), *(slice(b) for b in block))]
+        evolved += [after] if keep else []
+    return z0, np.stack(z1), None, np.stack(evolved) if keep else None
+
+
+@partial(jax.jit, static_argnames=("block", "replicas", "batch", "rates", "keep"))
+def _evolve(sim, states, corner, key, dt, factor, *, block, replicas, batch, rates, keep):
     margin = getattr(sim, "margin", 0)
 
     def patch_of(state, where, key):

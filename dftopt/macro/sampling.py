@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from dftopt.errors import DFTOptWarning, InputError
-from dftopt.macro import checks, random
+from dftopt.macro import checks
 from dftopt.macro.data import Increments
 from dftopt.macro.lags import lag_check
 from dftopt.macro.partial_evolution import block_of, corners, evolve, factor_of
@@ -52,7 +52,7 @@ def sample(
         patches: per snapshot; default: as many as tile the system, at most 64.
         replicas: evolutions of the same patch from the same start; 2 or more give the noise alone.
         estimator: of `b_hat` and `D_hat`: "rates" (explicit rates of a lattice model: no bias of the time step), "steps"
-            (black box: only `step` and `observe`), "auto" (rates where the simulator knows them).
+            (black box: only `step` and `observe`), "auto" (rates where the simulator knows them and moves are independent).
         snapshots: keep microscopic states, for closures.
         check: measure the bias of the time step by evolutions over several lags, and warn (`macro.lag_check`).
 
@@ -75,7 +75,8 @@ def sample(
         raise InputError("dt= is needed: the time step of the increments, in the simulator's own time unit.")
     checks.number("dt", dt, above=0, remedy="It is a time step in the simulator's own unit.")
     checks.choice("estimator", estimator, ESTIMATORS)
-    rates = hasattr(sim, "events") if estimator == "auto" else estimator == "rates"
+    known = hasattr(sim, "events") and not getattr(sim, "correlated", False)
+    rates = known if estimator == "auto" else estimator == "rates"
     if rates and not hasattr(sim, "events"):
         raise InputError(
             'estimator = "rates" needs a simulator with events(state); this one has only steps. Use "steps".'
@@ -94,7 +95,7 @@ def sample(
         sim,
         states,
         where,
-        random.child(jax.random.key(seed), 2),
+        (seed, 2),
         dt,
         factor,
         block=block,

@@ -26,9 +26,17 @@ Any object with `step` and `observe` is taken in the same way. What a simulator 
   `factor(block) -> K`: all moves over those that a patch allows (default: sites over sites of the patch, right where every
   event belongs to one site). Exchange moves that `step_patch` drops at its border need it.
 - `step_where(state, key, dt, where) -> state`: evolves only the sites of the mask `where` (shape `sites`), for seams.
+- `host`: an object that takes many states at once as NumPy arrays, for loops that another compiler has made: `observe(states)
+  -> (S, d)`, `step(states, seed, dt)`, `step_where(states, seed, dt, where)`, and `step_patches(state, corners, seed, dt,
+  block, replicas) -> (P, R, ...) states, (P, R, d)` in which one patch each has moved (`dftopt.macro.alloy_host`). It is used
+  where it is there, and the functions above where not.
 - `events(state) -> (rates, changes)`: the estimator of explicit rates; (*sites, k) rates per unit time of the k events
   that belong to each site, and (*sites, k, d) changes of `observe` by each.
+- `correlated`: True where moves depend on the last ones (a vacancy jumps back): explicit rates then have the noise of single
+  moves, not the macroscopic one, and `macro.sample` takes steps instead.
 - `conserved`: groups of integer codes whose numbers the dynamics keeps; upsampling restores them.
+- `links(axis) -> (basis, step along the axis and others, basis)`: bonds whose pairs of codes upsampling compares at a seam,
+  for lattices with several sites in a cell; `seam`: cells on either side of one that heal.
 - `absorbing`: names of the coordinates that vanish together once the system has died out (nobody infected), first the one
   that all rates vanish with: the learned drift and noise then do so too.
 - `features(state) -> (F,)`: what a closure starts from, of one state, or of one patch where patches are sampled. Without

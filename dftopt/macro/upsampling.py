@@ -24,6 +24,7 @@ from dftopt.macro.simulator import as_simulator
 
 DISTANCES = (1, 2, 3, 4)  # of the pairs across a seam that are compared
 PATIENCE = 12  # intervals without improvement
+RARE = 0.01  # of the sites: fewer of a kind (vacancies) tell nothing of a seam
 
 
 def upsample(
@@ -33,7 +34,7 @@ def upsample(
     seed: int = 0,
     *,
     groups=None,
-    width: int = 8,
+    width: int | None = None,
     tolerance: float = 0.02,
     interval: float | None = None,
     longest: int = 64,
@@ -47,7 +48,7 @@ def upsample(
             shortest axis is doubled each time.
         seed: whole number.
         groups: (S,) labels; only snapshots of one label (a time, a temperature) are joined with each other.
-        width: sites on either side of a seam that relax.
+        width: sites on either side of a seam that relax; default the simulator's `seam`, else 8.
         tolerance: of pair statistics at the seam against those of the small system, relative.
         interval: of time between two comparisons; default 32 times the simulator's `dt`.
         longest: number of intervals after which relaxation is given up.
@@ -69,7 +70,7 @@ def upsample(
         )
     state = np.asarray(small_snapshots)
     axes = _axes(state, factor, tuple(sim.sites))
-    checks.whole("width", width)
+    width = checks.whole("width", getattr(sim, "seam", 8) if width is None else width)
     checks.whole("longest", longest)
     checks.number("tolerance", tolerance, above=0)
     interval = 32 * sim.dt if interval is None and hasattr(sim, "dt") else interval
@@ -84,12 +85,13 @@ def upsample(
     rng = np.random.default_rng([seed, 4])
     k = len(sim.sites)
     for level, axis in enumerate(axes):
-        reference = _pairs(state, axis, k, seams=False)
+        compare = _comparison(sim, axis, k, state)
+        reference = compare(state, False)
         state = np.concatenate([_shifted(state, k, rng), _shifted(state[_partners(labels, rng)], k, rng)], axis + 1)
         counts = _counts(sim, state)
         near = _near(state.shape[1 : 1 + k], axis, width)
-        key = random.child(jax.random.key(checks.whole("seed", seed, low=0)), 1000 + level)
-        state = _healed(sim, state, near, axis, reference, key, interval, tolerance, longest)
+        checks.whole("seed", seed, low=0)
+        state = _healed(sim, state, near, compare, reference, (seed, 1000 + level), interval, tolerance, longest)
         state = _restored(sim, state, counts, near, rng)
     return state
 
@@ -158,14 +160,38 @@ def _pairs(state, axis, k, seams):
     return np.stack(out, 1)
 
 
-def _healed(sim, state, near, axis, reference, key, interval, tolerance, longest):
+def _comparison(sim, axis, k, state):
+    """Pair statistics `(state, seams) -> (S, ...)` for seams across an axis."""
+    if not hasattr(sim, "links"):
+        return lambda state, seams: _pairs(state, axis, k, seams)
+    codes, counts = np.unique(state, return_counts=True)
+    codes = codes[counts > RARE * state.size]
+    return lambda state, seams: _linked(state, axis, codes, sim.links(axis), seams)
+
+
+def _linked(state, axis, codes, links, seams):
+    """Frequencies of unlike pairs of codes (S, kinds of bonds, pairs) at the ends of bonds one cell along an axis."""
+    length = state.shape[axis + 1]
+    pairs = [(a, b) for i, a in enumerate(codes) for b in codes[i + 1 :]]
+    at = [length // 2 - 1, length - 1] if seams else np.arange(length)
+    out = np.zeros((len(state), len(links), len(pairs)))
+    for kind, bonds in enumerate(links):
+        for b, step, c in bonds:
+            here = np.take(state[..., b], at, axis + 1)
+            there = np.take(np.roll(state[..., c], tuple(-x for x in step), (1, 2, 3)), at, axis + 1)
+            for p, (x, y) in enumerate(pairs):
+                out[:, kind, p] += (((here == x) & (there == y)) | ((here == y) & (there == x))).mean((1, 2, 3))
+        out[:, kind] /= len(bonds)
+    return out
+
+
+def _healed(sim, state, near, compare, reference, seed, interval, tolerance, longest):
     """State after the band has relaxed; see `upsample`."""
-    k = near.ndim
     bulk = reference.mean(0)
 
     def deviation(state):
         """The largest over distances and components: relative to what is allowed, and to the bulk value."""
-        seam = _pairs(state, axis, k, seams=True)
+        seam = compare(state, True)
         noise = np.sqrt((seam.var(0) + reference.var(0)) / max(len(seam) - 1, 1))
         away = abs(seam.mean(0) - bulk)
         return float(np.max(away / np.maximum(np.maximum(tolerance * bulk, 2 * noise), 1e-12))), float(
@@ -173,7 +199,10 @@ def _healed(sim, state, near, axis, reference, key, interval, tolerance, longest
         )
 
     def relaxed(state, i):
-        return np.asarray(_relax(sim, state, jnp.asarray(near), random.child(key, i), interval))
+        if getattr(sim, "host", None) is not None:
+            return sim.host.step_where(state, [*seed, i], interval, near)
+        key = random.child(random.child(jax.random.key(seed[0]), seed[1]), i)
+        return np.asarray(_relax(sim, state, jnp.asarray(near), key, interval))
 
     best, used = (*deviation(state), state, 0), 0
     while best[0] > 1 and used < longest and used < best[3] + PATIENCE:

@@ -58,8 +58,11 @@ def trajectories(sim, count: int = 200, times=None, seed: int = 0, *, start=None
             f"{count} trajectories with {len(times)} snapshots each would take {memory:.0f} GiB (limit {LARGEST}): record fewer "
             "times, or sample fewer trajectories at a time with different seeds and put them together with macro.join."
         )
-    key = random.child(jax.random.key(seed), 1)
-    z, states = _run(sim, start, key, jnp.asarray(np.diff(times, prepend=0.0)), snapshots)
+    steps = np.diff(times, prepend=0.0)
+    if getattr(sim, "host", None) is not None:
+        z, states = _run_on_host(sim.host, np.asarray(start), seed, steps, snapshots)
+    else:
+        z, states = _run(sim, start, random.child(jax.random.key(seed), 1), jnp.asarray(steps), snapshots)
     z = np.asarray(z).swapaxes(0, 1)
     if not np.isfinite(z).all():
         i, t = np.argwhere(~np.isfinite(z))[0][:2]
@@ -69,6 +72,15 @@ def trajectories(sim, count: int = 200, times=None, seed: int = 0, *, start=None
         )
     kept = jax.tree.map(lambda a: np.asarray(a).swapaxes(0, 1), states) if snapshots else None
     return Trajectories(times, z, kept)
+
+
+def _run_on_host(host, states, seed, steps, snapshots):
+    z, kept = [], []
+    for i, dt in enumerate(steps):
+        states = host.step(states, [seed, 1, i], dt) if dt > 0 else states
+        z.append(host.observe(states))
+        kept += [states] if snapshots else []
+    return np.stack(z), np.stack(kept) if snapshots else None
 
 
 @partial(jax.jit, static_argnames="snapshots")

@@ -191,14 +191,14 @@ def test_kept_microscopic_states_reproduce_the_rows():
 
 
 def test_one_seed_one_answer_and_new_parameters_need_no_compilation():
-    from dftopt.macro.partial_evolution import evolve
+    from dftopt.macro.partial_evolution import _evolve as compiled
 
     def run(seed, beta):
         return macro.sample(macro.CurieWeiss(64, beta), 6, 4, seed=seed, times=[0.0, 1.0], check=False)
 
-    one, size = run(1, 0.9), evolve._cache_size()
+    one, size = run(1, 0.9), compiled._cache_size()
     again, other, warmer = run(1, 0.9), run(2, 0.9), run(1, 0.5)
-    assert evolve._cache_size() == size
+    assert compiled._cache_size() == size
     np.testing.assert_array_equal(one.z1, again.z1)
     assert (one.z1 != other.z1).any() and (one.z1 != warmer.z1).any()
     assert warmer.parameter_names == ("beta", "field") and (warmer.parameters == [0.5, 0.0]).all()
