@@ -5,9 +5,13 @@ all its descriptions; the database is asked to reserve it before a calculation s
 by workers beside each other and after an interruption.
 """
 
+import os
+import platform
+import re
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +29,8 @@ from dftopt.errors import DFTOptWarning, InputError
 
 PRIOR = 1e-3  # of the ridge that proposes before there are energies
 FEWEST = 4  # structures with energies before a fit
+LOCK = 0x64667470  # names the lock that workers share on a server
+HOST = platform.node() or "localhost"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +89,7 @@ def run(
         composition: (K,) lowest and highest fraction of each species.
         method: of the fit.
         seed: of the cross-validation.
-        retry: compute again what failed before.
+        retry: compute again what failed before, and what workers on other machines left behind: none may be running.
         log: takes lines of text.
         stop: true when the run should end (a signal, a time limit).
 
@@ -172,7 +178,7 @@ def _known(covariance, x):
 def _compute(db, key, ordering: Ordering, species, compute, turn, log) -> int:
     """One calculation, written to the database; 0 if another worker has it."""
     structure = ordering.supercell.atoms([species[c] for c in ordering.codes])
-    number = db.reserve(ordering=key)
+    number = reserved(db, key)
     if number is None:
         return 0
     begun = time.perf_counter()
@@ -194,23 +200,57 @@ def _compute(db, key, ordering: Ordering, species, compute, turn, log) -> int:
     return 1
 
 
+def reserved(db, key: str) -> int | None:
+    """Number of a new row for an ordering; None where there is one.
+
+    SQLite's backend locks its file. That of PostgreSQL asks and writes without a lock, so that two workers could both be
+    given one: the server's own lock, held for the transaction, lets one after the other ask.
+    """
+    with db if type(db).__name__ == "PostgreSQLDatabase" else nullcontext():
+        if getattr(db, "connection", None) is not None:
+            db.connection.cursor().execute(f"SELECT pg_advisory_xact_lock({LOCK})")
+        number = db.reserve(ordering=key)
+        if number is not None:
+            db.update(number, worker=f"{HOST}:{os.getpid()}")
+    return number
+
+
 def opened(database: str):
     """The database of a file or a URL such as postgresql://user:password@host:5432/name.
 
     Raises:
-        InputError: ASE has no backend for it.
+        InputError: ASE has no backend for it, or its server does not answer.
     """
     try:
-        return connect(database)
+        db = connect(database)
     except (ModuleNotFoundError, ValueError) as error:
         raise InputError(
-            f"database = {database}: ASE cannot open it ({error}). A file that ends in .db works as it is; PostgreSQL needs "
-            "pip install ase-db-backends psycopg2-binary."
+            f"database = {shown(database)}: ASE cannot open it ({error}). A file that ends in .db works as it is; PostgreSQL "
+            "needs pip install ase-db-backends psycopg2-binary."
         ) from None
+    for wait in (0.2, 1.0, None) if database.startswith("postgresql") else ():
+        try:
+            db.count()
+            break
+        except (
+            Exception
+        ) as error:  # workers that begin together both make the tables: the second finds them when it asks again
+            if wait is None:
+                raise InputError(
+                    f"database = {shown(database)}: the server does not answer ({' '.join(str(error).split())}). Start it, or "
+                    "mend user, password and name of the URL."
+                ) from None
+            time.sleep(wait)
+    return db
+
+
+def shown(database: str) -> str:
+    """The database without the password of a URL."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", database)
 
 
 def forget(db, retry: bool) -> None:
-    """Drop what an ended run had reserved, and with `retry` what failed.
+    """Drop what a run of this machine that has ended had reserved, and with `retry` what failed or others hold.
 
     Raises:
         InputError: the database holds rows of something else.
@@ -219,9 +259,24 @@ def forget(db, retry: bool) -> None:
     for row in db.select():
         if "ordering" not in row:
             raise InputError(f"The database holds row {row.id}, which is not of a campaign: name another one.")
-        if row.get("status") is None or (retry and row.status == "failed"):
+        status = row.get("status")
+        if (status is None and (retry or _ended(row.get("worker")))) or (retry and status == "failed"):
             gone.append(row.id)
     db.delete(gone)
+
+
+def _ended(worker: str | None) -> bool:
+    """No process of this machine has this name; those of other machines may still compute."""
+    host, _, process = (worker or "").rpartition(":")
+    if host != HOST:
+        return not host
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return int(process) == os.getpid()
 
 
 def known(db) -> dict[str, float]:

@@ -71,7 +71,9 @@ def main(options) -> int:
             stop=signals.stop, **settings,
         )  # fmt: skip
         failed = [r for r in got.rows if r["status"] == "failed"]
-        log(f"\n{len(got.rows) - len(failed)} structures computed, {len(failed)} failed; database {database}")
+        log(
+            f"\n{len(got.rows) - len(failed)} structures computed, {len(failed)} failed; database {campaign.shown(database)}"
+        )
         if got.expansion is not None:
             ce = got.expansion
             ce.save(where.file("expansion.json"))
@@ -80,7 +82,8 @@ def main(options) -> int:
             pictures.cross_validation(where.file("cross_validation.png"), ce)
         data = {
             "converged": got.certain, "uncertainty_eV_per_atom": got.uncertainty if got.expansion else None,
-            "rounds": got.rounds, "structures": got.rows, "database": database, "input": given, "version": dftopt.__version__,
+            "rounds": got.rounds, "structures": got.rows, "database": campaign.shown(database), "input": given,
+            "version": dftopt.__version__,
         }  # fmt: skip
         report.write_json(where.json, report.plain(data))
         log(

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from ase.build import bulk
@@ -83,6 +85,33 @@ def test_another_database(tmp_path):
 def test_unknown_database():
     with pytest.raises(InputError, match="ASE cannot open it"):
         campaign.opened("results.qqq")
+
+
+def test_a_server_that_is_not_there():
+    with pytest.raises(InputError, match="server does not answer") as caught:
+        campaign.opened("postgresql://me:secret@localhost:1/none")
+    assert "secret" not in str(caught.value) and "me:***@localhost" in str(caught.value)
+
+
+def test_what_other_workers_hold_is_left_alone(tmp_path):
+    """Reservations of a living process and of another machine stay; those of an ended process of this machine are dropped."""
+    pool = run(tmp_path / "all.db", wanted=1e-6, calculations=29).rows
+    path = tmp_path / "shared.db"
+    db = connect(path)
+    ended = 4_194_305  # above the largest number of a process
+    for row, worker in zip(pool, (f"{campaign.HOST}:1", "another:7", f"{campaign.HOST}:{ended}"), strict=False):
+        db.reserve(ordering=row["ordering"], worker=worker)
+    got = run(path, wanted=1e-6, calculations=40)
+    assert [r["status"] for r in got.rows].count("done") == 27 and len(got.rows) == 29
+    assert len(run(path, wanted=1e-6, calculations=40, retry=True).expansion.training["energy"]) == 29
+
+
+def test_two_workers_share_one_database(tmp_path):
+    """Each ordering is reserved once, whoever asks."""
+    db = [connect(tmp_path / "w.db") for _ in range(2)]
+    assert campaign.reserved(db[0], "one") == 1 and campaign.reserved(db[1], "one") is None
+    assert campaign.reserved(db[1], "two") == 2 and [r.ordering for r in db[0].select()] == ["one", "two"]
+    assert {r.worker for r in db[0].select()} == {f"{campaign.HOST}:{os.getpid()}"}
 
 
 def test_proposals_are_the_most_uncertain():
