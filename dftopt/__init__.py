@@ -34,6 +34,10 @@ _HOMES = {
     "work_function": "dftopt.properties.planar",
     "write_field": "dftopt.properties.volumetric_files",
     "warm_up": "dftopt.minimization.minibatch",
+    "local_scaling": "dftopt.minimization.local_scaling",
+    "basis_parameters": "dftopt.minimization.basis_parameters",
+    "basis_energy": "dftopt.minimization.basis_parameters",
+    "optimize_basis": "dftopt.minimization.basis_parameters",
     "write_molecular_field": "dftopt.properties.molecular_fields",
     "write_fermi_surface": "dftopt.properties.volumetric_files",
     "load": "dftopt.properties.files",
@@ -58,7 +62,9 @@ if TYPE_CHECKING:
     from dftopt.calculator.restart import restart
     from dftopt.energy.model import Model
     from dftopt.errors import DFTOptWarning, InputError, NotConverged
+    from dftopt.minimization.basis_parameters import basis_energy, basis_parameters, optimize_basis
     from dftopt.minimization.ground_state import minimize
+    from dftopt.minimization.local_scaling import local_scaling
     from dftopt.minimization.minibatch import warm_up
     from dftopt.minimization.result import Result
     from dftopt.minimization.stability import stability

@@ -31,7 +31,8 @@ class Gaussians:
 
     Args:
         model: the `dftopt.Model`, of atoms that are not periodic.
-        basis: name of a basis set that PySCF knows, or one per element.
+        basis: name of a basis set that PySCF knows, or one per element; instead of a name, shells as PySCF takes them,
+            [[l, [exponent, coefficient, ...], ...], ...].
         grid: level of the quadrature grid, 0 (coarse) to 9 (fine).
         density_fit: True fits the density with PySCF's auxiliary basis, False takes exact two-electron integrals,
             None takes exact ones while they need less than a fifth of the machine's memory; `notes` says which.
@@ -40,6 +41,7 @@ class Gaussians:
         mol: PySCF's description of the molecule, bohr.
         n_electrons: electrons that are computed.
         nao: number of basis functions (spherical).
+        label: the basis set as messages name it.
         notes: what was chosen, one sentence each.
 
     Raises:
@@ -51,12 +53,13 @@ class Gaussians:
     """
 
     def __init__(
-        self, model, basis: str | Mapping[str, str] = "def2-svp", grid: int = 3, density_fit: bool | None = None
+        self, model, basis: str | Mapping[str, Any] = "def2-svp", grid: int = 3, density_fit: bool | None = None
     ):
         self.model = model
         self.name = dict(basis) if isinstance(basis, Mapping) else basis
         _check_molecule(model)
         self.level = _check_level(grid)
+        self.label = _label(self.name)
         if density_fit not in (None, True, False):
             raise InputError(f"density_fit = {density_fit!r} has to be True, False or None (exact while it fits).")
         symbols = model.atoms.get_chemical_symbols()
@@ -168,19 +171,19 @@ class Gaussians:
         smallest = float(np.linalg.eigvalsh(self.overlap)[0])
         if smallest < DEPENDENT:
             raise InputError(
-                f"basis = {self.name!r} is linearly dependent for this molecule: the smallest eigenvalue of its overlap matrix is "
+                f"basis = {self.label} is linearly dependent for this molecule: the smallest eigenvalue of its overlap matrix is "
                 f"{smallest:.1e}, below {DEPENDENT:g}. Take a basis with fewer diffuse functions, or check for atoms too close."
             )
         if smallest < NEARLY:
             warnings.warn(
-                f"basis = {self.name!r} is nearly linearly dependent (smallest eigenvalue of the overlap {smallest:.1e}): "
+                f"basis = {self.label} is nearly linearly dependent (smallest eigenvalue of the overlap {smallest:.1e}): "
                 "energies lose digits.",
                 DFTOptWarning,
                 stacklevel=4,
             )
 
     def __repr__(self) -> str:
-        return f"Gaussians({self.name!r}, {self.nao} functions, grid level {self.level})"
+        return f"Gaussians({self.label}, {self.nao} functions, grid level {self.level})"
 
 
 def _check_molecule(model) -> None:
@@ -194,6 +197,13 @@ def _check_molecule(model) -> None:
             f"pseudopotentials = {model.pseudopotentials!r}: Gaussians compute all electrons, or use the effective core "
             "potential of the basis set. Leave pseudopotentials out, or use dftopt.PlaneWaves."
         )
+
+
+def _label(name) -> str:
+    """A name, or names by element; shells are not spelled out."""
+    if not isinstance(name, Mapping):
+        return repr(name)
+    return repr({s: n if isinstance(n, str) else "shells of its own" for s, n in name.items()})
 
 
 def _check_level(grid) -> int:
@@ -211,15 +221,16 @@ def _molecule(symbols, positions, basis, force: bool) -> gto.Mole:
     cores: dict[str, int] = {}  # electrons that they replace
     for s in species:
         if s not in named:
-            raise InputError(f"basis = {basis!r} names no basis set for {s}. Give one per element.")
+            raise InputError(f"basis = {_label(basis)} names no basis set for {s}. Give one per element.")
         core = _core(s, named[s])
         if core:
             cores[s] = core
     mol = gto.Mole()
     electrons = sum(gto.charge(s) - cores.get(s, 0) for s in symbols)
     # PySCF chooses auxiliary bases by name, and the best ones only for one name that serves all elements
-    names = {named[s] for s in species}
-    by_name: Any = names.pop() if len(names) == 1 else {s: named[s] for s in species}
+    first = named[species[0]]
+    same = isinstance(first, str) and all(named[s] == first for s in species)
+    by_name: Any = first if same else {s: named[s] for s in species}
     mol.build(
         atom=list(zip(symbols, positions.tolist(), strict=True)), unit="Bohr", basis=by_name, ecp={s: named[s] for s in cores}, verbose=0,
         spin=electrons % 2, dump_input=False, parse_arg=False,
@@ -229,8 +240,11 @@ def _molecule(symbols, positions, basis, force: bool) -> gto.Mole:
 
 def _core(symbol: str, name) -> int:
     """Electrons that the effective core potential of a basis set replaces; the set is checked to have the element."""
+    if isinstance(name, (list, tuple)):
+        _check_shells(symbol, name)
+        return 0
     if not isinstance(name, str):
-        raise InputError(f"basis of {symbol} = {name!r} must be a name, such as 'def2-svp'.")
+        raise InputError(f"basis of {symbol} = {name!r} must be a name, such as 'def2-svp', or a list of shells.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -250,6 +264,22 @@ def _core(symbol: str, name) -> int:
         except Exception:  # no potential of that name: all electrons
             core = None
     return int(core[0]) if core else 0
+
+
+def _check_shells(symbol: str, shells) -> None:
+    for shell in shells or [None]:
+        try:
+            l, *rows = shell
+            table = np.array(rows, float)
+            good = isinstance(l, (int, np.integer)) and 0 <= l <= 6 and table.ndim == 2 and table.shape[1] > 1
+            good = good and bool(np.all(np.isfinite(table)) and np.all(table[:, 0] > 0))
+        except (TypeError, ValueError):
+            good = False
+        if not good:
+            raise InputError(
+                f"basis of {symbol}: the shell {shell!r} cannot be read. A shell is [l, [exponent, coefficient, ...], ...] with l from "
+                "0 to 6, positive exponents and equally many coefficients in each row."
+            )
 
 
 def _knows_any(name: str) -> bool:
