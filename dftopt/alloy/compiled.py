@@ -67,14 +67,16 @@ def _change(s, i, b, new, simple, onsite, n2, e2, d2, n3, e3, n4, e4):
         after = _local(s, i, b, new, onsite, n2, e2, d2, n3, e3, n4, e4)
         s[i] = old
         return after - before
-    e, other = onsite[new] - onsite[old], 0.0
+    e, second, third, fourth = onsite[new] - onsite[old], 0.0, 0.0, 0.0
     near, pairs = n2[i], d2[b, old, new]
-    for m in range(near.shape[0] // 2):  # two sums: additions need not wait for each other
-        e += pairs[2 * m, s[near[2 * m]]]
-        other += pairs[2 * m + 1, s[near[2 * m + 1]]]
-    e += other
-    if near.shape[0] % 2:
-        m = near.shape[0] - 1
+    fours = near.shape[0] // 4 * 4
+    for m in range(0, fours, 4):  # four sums: additions need not wait for each other
+        e += pairs[m, s[near[m]]]
+        second += pairs[m + 1, s[near[m + 1]]]
+        third += pairs[m + 2, s[near[m + 2]]]
+        fourth += pairs[m + 3, s[near[m + 3]]]
+    e += second + (third + fourth)
+    for m in range(fours, near.shape[0]):
         e += pairs[m, s[near[m]]]
     if n3.shape[1]:
         near3, plus, minus = n3[i], e3[b, new], e3[b, old]
@@ -157,10 +159,10 @@ def flips(s, seed, energy, kT, attempts, mu, sublattices, simple, onsite, n2, e2
     return energy, accepted
 
 
-@njit(**OPTIONS)
+@njit(forceinline=True, **OPTIONS)
 def _jump_rates(s, v, rates, changes, arrival, b, hop, kra, kT, onsite, n2, e2, d2, n3, e3, n4, e4):
-    """Rates over the prefactor (z,) and energy changes (z,) of the jumps of the neighbours of vacancy v into it."""
-    empty = s[v]
+    """Rates over the prefactor (z,) and energy changes (z,) of the jumps of the neighbours of vacancy v into it; their sum."""
+    empty, total = s[v], 0.0
     known = U(0)  # one bit for each species whose arrival at v was computed: it does not depend on where it comes from
     for h in range(hop.shape[1]):
         j = hop[v, h]
@@ -177,6 +179,8 @@ def _jump_rates(s, v, rates, changes, arrival, b, hop, kra, kT, onsite, n2, e2, 
         s[v] = empty
         changes[h] = dE
         rates[h] = np.exp(-max(kra[a] + dE / 2, dE, 0.0) / kT)
+        total += rates[h]
+    return total
 
 
 @njit(**OPTIONS)
@@ -208,14 +212,31 @@ def jumps(
     rates, changes, sums = np.zeros((V, z)), np.zeros((V, z)), np.zeros(V)
     arrival = np.empty(len(onsite))
     for k in range(V):
-        _jump_rates(
-            s, U(vacancies[k]), rates[k], changes[k], arrival, b, hop, kra, kT, onsite, n2, e2, d2, n3, e3, n4, e4
-        )
-        sums[k] = rates[k].sum()
+        sums[k] = -1.0
     done = 0
     while done < most:
         total = 0.0
         for k in range(V):
+            if sums[k] < 0:
+                sums[k] = _jump_rates(
+                    s,
+                    U(vacancies[k]),
+                    rates[k],
+                    changes[k],
+                    arrival,
+                    b,
+                    hop,
+                    kra,
+                    kT,
+                    onsite,
+                    n2,
+                    e2,
+                    d2,
+                    n3,
+                    e3,
+                    n4,
+                    e4,
+                )
             total += sums[k]
         wait = -np.log(_uniform(seed)) / (total * prefactor)
         if clock[0] + wait > until:
@@ -246,38 +267,13 @@ def jumps(
         vacancies[k] = j
         number[j], number[v] = k, -1
         done += 1
-        if V == 1:
-            _jump_rates(s, j, rates[0], changes[0], arrival, b, hop, kra, kT, onsite, n2, e2, d2, n3, e3, n4, e4)
-            sums[0] = rates[0].sum()
-        else:
+        sums[k] = -1.0  # not known any more
+        if V > 1:
             for site in (v, j):
                 for m in range(reach.shape[1]):
                     q = number[reach[site, m]]
                     if q >= 0:
                         sums[q] = -1.0
-            sums[k] = -1.0
-            for q in range(V):
-                if sums[q] < 0:
-                    _jump_rates(
-                        s,
-                        U(vacancies[q]),
-                        rates[q],
-                        changes[q],
-                        arrival,
-                        b,
-                        hop,
-                        kra,
-                        kT,
-                        onsite,
-                        n2,
-                        e2,
-                        d2,
-                        n3,
-                        e3,
-                        n4,
-                        e4,
-                    )
-                    sums[q] = rates[q].sum()
     return done
 
 

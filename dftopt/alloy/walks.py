@@ -74,7 +74,7 @@ class Walks:
             seeds: (S,) uint64.
             duration: in 1 / nu.
             kT: eV.
-            moving: (S, n), sites whose vacancies move, wherever they go; default all.
+            moving: for each state the sites of the vacancies that move, wherever they go; default all.
             allowed: (n,), sites that vacancies may jump to; default all.
         """
         from dftopt.alloy import compiled
@@ -85,13 +85,13 @@ class Walks:
         if allowed is not None:
             hop = np.where(allowed[hop], hop, np.arange(n, dtype=np.uint32)[:, None])  # into itself: the rate is zero
         out = states.copy()
-        empty = out == K if moving is None else (out == K) & moving
+        moving = [np.flatnonzero(row == K) for row in out] if moving is None else moving
 
         def work(rows):
             number, atom, moved = np.full(n, -1), np.arange(n), np.zeros((n, 3))
             counts, energy = np.zeros(K + 1, np.int64), np.zeros(1)
             for r in rows:
-                vacancies = np.flatnonzero(empty[r])
+                vacancies = moving[r].copy()
                 if len(vacancies) == 0:
                     continue
                 number[vacancies] = np.arange(len(vacancies))

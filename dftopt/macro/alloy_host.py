@@ -17,6 +17,10 @@ class Host:
 
     lattice: Any
 
+    @property
+    def _vacancy(self) -> int:
+        return len(self.lattice.species)
+
     def observe(self, states: np.ndarray) -> np.ndarray:
         """(S, d) coordinates of states (S, *sites, basis)."""
         return np.asarray(self.lattice.order(self.lattice.walks.bonds(states.shape[1:4], _rows(states))))
@@ -28,7 +32,8 @@ class Host:
     def step_where(self, states: np.ndarray, seed, dt: float, where: np.ndarray) -> np.ndarray:
         """States after dt, vacancies of the cells of a mask alone, that do not leave them."""
         inside = np.repeat(np.asarray(where).reshape(-1), self.lattice.basis)
-        return self._walk(states, seed, dt, np.broadcast_to(inside, _rows(states).shape), inside)
+        empty = [np.flatnonzero((row == self._vacancy) & inside) for row in _rows(states)]
+        return self._walk(states, seed, dt, empty, inside)
 
     def step_patches(self, state: np.ndarray, corners: np.ndarray, seed, dt: float, block, replicas: int):
         """States (P, R, *sites, basis) and coordinates (P, R, d) in which the vacancies of one patch each have moved for dt.
@@ -42,12 +47,13 @@ class Host:
             replicas: R.
         """
         lattice, size = self.lattice, state.shape[:3]
-        moving = None
+        empty = np.flatnonzero(_rows(state[None])[0] == self._vacancy)
+        cells = np.stack(np.unravel_index(empty, state.shape)[:3], -1)
+        theirs = [empty for _ in corners]
         if block is not None:
-            cell = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij"), -1)
-            inside = (((cell - corners[:, None, None, None]) % size) < block).all(-1).reshape(len(corners), -1)
-            moving = np.repeat(np.repeat(inside, lattice.basis, 1), replicas, 0)
-        after = self._walk(np.repeat(state[None], len(corners) * replicas, 0), seed, dt, moving)
+            theirs = [empty[((cells - corner) % size < block).all(-1)] for corner in corners]
+        moving = [own for own in theirs for _ in range(replicas)]
+        after = self._walk(np.repeat(state[None], len(moving), 0), seed, dt, moving)
         before = lattice.walks.bonds(size, _rows(state[None]))
         z1 = np.asarray(lattice.order(before + lattice.walks.bond_changes(size, _rows(state[None])[0], _rows(after))))
         lead = (len(corners), replicas)
