@@ -7,7 +7,7 @@ from dftopt.errors import InputError
 from dftopt.minimization.moments import spin_channels
 from dftopt.minimization.options import MINIMIZERS, Options, check_common
 
-DETERMINISTIC = tuple(m for m in MINIMIZERS if m != "adam")
+DETERMINISTIC = (*(m for m in MINIMIZERS if m != "adam"), "newton")
 
 
 def filled(n: float, nspin: int, temperature: float, magnetization: float | None, moments) -> tuple[int, ...]:
@@ -51,6 +51,10 @@ def check(model, basis, *, temperature, smearing, nbands, magnetization, paramet
     if minimizer not in DETERMINISTIC:
         raise InputError(
             f"minimizer = {minimizer!r} is not available for molecules; {checks.nearest(str(minimizer), DETERMINISTIC)}"
+        )
+    if minimizer == "newton" and temperature > 0:
+        raise InputError(
+            f"minimizer = 'newton' is for fixed occupations; here temperature = {temperature:g} hartree. Take 'lbfgs', or temperature = 0."
         )
     n = basis.n_electrons
     need = filled(n, model.nspin, temperature, magnetization, model.atoms.get_initial_magnetic_moments())

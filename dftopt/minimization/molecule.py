@@ -1,6 +1,7 @@
 """`minimize` for a molecule in Gaussians: no self-consistent field, one descent of the free energy."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from pyscf.scf.hf import init_guess_by_minao
 from dftopt.energy import molecule as energy
 from dftopt.errors import InputError
 from dftopt.minimization import descent
+from dftopt.minimization import molecular_newton as newton
 from dftopt.minimization import occupations as occ
 from dftopt.minimization.cg import ConjugateGradients
 from dftopt.minimization.clock import Clock, make_room
@@ -211,15 +213,21 @@ class _Run:
 
 def _descend(o: Options, x, molecule, frame: Frame, natoms: int, padding: int, tell, before: _Run | None) -> _Run:
     """Descend in chunks; between them the frame becomes that of the present Hamiltonian."""
-    problem, method = MolecularProblem(o.problem), METHODS[o.minimizer]
-    tol, temperature = o.tol * natoms, jnp.asarray(o.temperature)
+    problem, tol, temperature = MolecularProblem(o.problem), o.tol * natoms, jnp.asarray(o.temperature)
+    if o.minimizer == "newton":
+        begin: Any = newton.start
+        advance = lambda state, data, n: newton.run(problem, state, data, tol, int(n))
+    else:
+        method = METHODS[o.minimizer]
+        begin = partial(descent.start, method=method)
+        advance = lambda state, data, n: descent.run(problem, state, data, tol, method, CHUNK, n)
     done = (before.iterations, before.evaluations, before.history) if before else (0, 0, ())
-    state = descent.start(problem, x, (molecule, temperature, frame), method)
+    state = begin(problem, x, (molecule, temperature, frame))
     accepted: list = list(done[2])
     status, limit = descent.RUNNING, FIRST_CHUNK
     while status == descent.RUNNING and int(state.evaluations) < o.maxiter:
         n = jnp.minimum(limit, o.maxiter - state.evaluations)
-        state, record = descent.run(problem, state, (molecule, temperature, frame), tol, method, CHUNK, n)
+        state, record = advance(state, (molecule, temperature, frame), n)
         kept = np.asarray(record.accepted)
         rows = tuple(zip(np.asarray(record.value)[kept].tolist(), np.asarray(record.error)[kept].tolist(), strict=True))
         accepted += rows
