@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ase.build import bulk
+from ase import Atoms
+from ase.build import bulk, molecule
 from transposes import check_transposes
 
 import dftopt
@@ -34,10 +35,29 @@ def metal():
     return dftopt.differentiable(model, basis, temperature=0.04, nbands=6)
 
 
-SYSTEMS = {"insulator": insulator, "metal": metal}
+@lru_cache
+def ferromagnet():
+    """A free moment, 0.8 of 1: half the occupations of either spin respond."""
+    atoms = sheared(bulk("H", "sc", a=4.0))
+    atoms.set_initial_magnetic_moments([1.0])
+    model = dftopt.Model(atoms, xc="LDA", spinpol=True)
+    basis = dftopt.PlaneWaves(model, ecut=3.0, kpts=(2, 1, 1))
+    return dftopt.differentiable(model, basis, temperature=0.015, nbands=4)
+
+
+@lru_cache
+def box():
+    """A molecule in a box."""
+    atoms = sheared(Atoms(cell=[3.0, 3.2, 3.5], pbc=True) + molecule("H2"))
+    atoms.positions[0] += [0.05, -0.03, 0.04]
+    model = dftopt.Model(atoms, xc="PBE")
+    return dftopt.differentiable(model, dftopt.PlaneWaves(model, ecut=4.0))
+
+
+SYSTEMS = {"insulator": insulator, "metal": metal, "ferromagnet": ferromagnet, "box": box}
 STEP = {
     "positions": 4e-3, "strain": 1.5e-3, "rloc": 2e-3, "r": 2e-3, "cloc": 1e-2, "h": 1e-2, "kappa": 2e-2, "mu": 5e-3,
-    "beta": 1.5e-3, "temperature": 5e-4, "electrons": 1e-2, "fractions": 5e-3,
+    "beta": 1.5e-3, "temperature": 2e-4, "electrons": 2e-3, "fractions": 5e-3,
 }  # fmt: skip
 
 
@@ -82,17 +102,31 @@ CASES = {
         (("electrons",), ()),
         (("pseudopotentials", "Al", "cloc"), (0,)),
     ],
+    "ferromagnet": [(("strain",), (0, 0)), (("temperature",), ()), (("electrons",), ())],
+    "box": [(("positions",), (0, 0)), (("strain",), (1, 1)), (("pseudopotentials", "H", "rloc"), ())],
 }
 ALL = {
     "insulator": ("energy", "forces", "stress", "density", "eigenvalues", "gap"),
     "metal": ("free_energy", "energy", "stress", "density", "eigenvalues", "occupations", "fermi_level"),
+    "ferromagnet": ("free_energy", "stress", "density", "eigenvalues", "magnetization", "fermi_level"),
+    "box": ("energy", "forces", "stress", "density", "eigenvalues", "gap"),
 }
-FEW = {"insulator": ("energy", "forces", "density", "gap"), "metal": ("free_energy", "density", "fermi_level")}
-COMPLETE = pytest.param(ALL, marks=pytest.mark.slow, id="all outputs")  # each output is compiled
+FEW = {
+    "insulator": ("energy", "forces", "density", "gap"),
+    "metal": ("free_energy", "density", "fermi_level"),
+    "ferromagnet": ("free_energy", "magnetization", "fermi_level"),
+    "box": ("energy", "forces", "density"),
+}
+SLOW = pytest.mark.slow
+COMPLETE = pytest.param(ALL, marks=SLOW, id="all outputs")  # each output is compiled
+LONGER = ("ferromagnet", "box")
 
 
 @pytest.mark.parametrize("chosen", [pytest.param(FEW, id="few outputs"), COMPLETE])
-@pytest.mark.parametrize(("system", "path", "entry"), [(s, *c) for s, cases in CASES.items() for c in cases])
+@pytest.mark.parametrize(
+    ("system", "path", "entry"),
+    [pytest.param(s, *c, marks=SLOW if s in LONGER else ()) for s, cases in CASES.items() for c in cases],
+)
 def test_forward_derivatives_are_those_of_central_differences(system, path, entry, chosen):
     f, names = SYSTEMS[system](), chosen[system]
     direction = jax.tree.map(jnp.subtract, along(f, path, entry, 1.0), f.parameters)
@@ -105,7 +139,7 @@ def test_forward_derivatives_are_those_of_central_differences(system, path, entr
 
 
 @pytest.mark.parametrize("chosen", [pytest.param(FEW, id="few outputs"), COMPLETE])
-@pytest.mark.parametrize("system", ["insulator", pytest.param("metal", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("system", ["insulator", *(pytest.param(s, marks=SLOW) for s in ("metal", *LONGER))])
 def test_reverse_mode_is_the_transpose_of_forward_mode(system, chosen):
     f = SYSTEMS[system]()
     p = {name: f.parameters[name] for name in ("positions", "strain", "pseudopotentials", "xc")}
