@@ -45,14 +45,15 @@ def main() -> None:
     system = SYSTEMS[given.name]
     options = system.options(given.tol)
     model = system.model(scale=1 + 1e-4)
-    first = dftopt.minimize(model, system.basis(model), progress=False, **options)
+    sizes = system.basis(model)
+    first = dftopt.minimize(model, sizes, progress=False, **options)
     cold = time.time() - given.started
 
     runs, base = [], None
     for scale in similar(system, given.repeat):  # the first of them is the system itself, which pw.x computes too
         start, cpu = time.perf_counter(), time.process_time()
         model = system.model(scale)
-        result = dftopt.minimize(model, system.basis(model), progress=False, **options)
+        result = dftopt.minimize(model, system.basis(model, like=sizes), progress=False, **options)
         base = base or result
         runs.append(
             {

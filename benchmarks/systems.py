@@ -44,11 +44,11 @@ class System:
         atoms.set_cell(atoms.cell * scale, scale_atoms=True)
         return dftopt.Model(atoms, xc=self.xc, pseudopotentials=self.pseudopotentials)
 
-    def basis(self, model):
-        """The `dftopt.PlaneWaves` of a model of this system."""
+    def basis(self, model, like=None):
+        """The `dftopt.PlaneWaves` of a model of this system, with the array sizes of another one where it fits."""
         import dftopt
 
-        return dftopt.PlaneWaves(model, ecut=self.ecut, kpts=self.kpts)
+        return dftopt.PlaneWaves(model, ecut=self.ecut, kpts=self.kpts, like=like)
 
     def options(self, tol: float) -> dict:
         """Of `dftopt.minimize`."""

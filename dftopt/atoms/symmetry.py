@@ -329,14 +329,14 @@ def stars(symmetry: Symmetry, G) -> Stars:
     Raises:
         InputError: G is not closed under the rotations.
     """
-    G = np.asarray(G, dtype=np.int64).reshape(-1, 3)
+    G = np.asarray(G, dtype=float).reshape(-1, 3)  # whole numbers; products of integer arrays would be slow
     find = _finder(G)
     first = np.arange(len(G))
     for rotation in np.unique(symmetry.rotations, axis=0):
         image = find(G @ rotation)
         if np.any(image < 0):
             raise InputError(
-                f"the reciprocal vectors are not closed under the symmetry: {G[np.argmin(image)].tolist()} is one of "
+                f"the reciprocal vectors are not closed under the symmetry: {G[np.argmin(image)].astype(int).tolist()} is one of "
                 f"them, its image under {rotation.tolist()} is not. Use all |G| up to a radius, with a tolerance, "
                 "or switch the symmetry off."
             )
@@ -348,16 +348,19 @@ def stars(symmetry: Symmetry, G) -> Stars:
 
 
 def _finder(G):
-    """A function from integer vectors to their indices in G, -1 where absent, through a table over the box of G."""
-    radius = np.abs(G).max(axis=0) if len(G) else np.zeros(3, dtype=np.int64)
+    """A function from whole vectors to their indices in G, -1 where absent, through a table over the box of G."""
+    radius = np.abs(G).max(axis=0) if len(G) else np.zeros(3)
     shape = 2 * radius + 1
     strides = np.array([shape[1] * shape[2], shape[2], 1])
     table = np.full(int(np.prod(shape)), -1, dtype=np.int64)
-    table[(G + radius) @ strides] = np.arange(len(G))
+    place = lambda vectors: (vectors @ strides + radius @ strides).astype(np.int64)
+    table[place(G)] = np.arange(len(G))
 
     def find(vectors):
         inside = np.all(np.abs(vectors) <= radius, axis=1)
-        return np.where(inside, table[np.where(inside, (vectors + radius) @ strides, 0)], -1)
+        if np.all(inside):
+            return table[place(vectors)]
+        return np.where(inside, table[np.where(inside, place(vectors), 0)], -1)
 
     return find
 

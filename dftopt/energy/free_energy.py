@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from dftopt.bases.devices import over_k
+from dftopt.bases.real_waves import derivative
 from dftopt.bases.transforms import density_of_bands, local_product
 from dftopt.energy.coulomb import dipole_energy
 from dftopt.energy.exchange_correlation import exchange_correlation
@@ -90,11 +91,11 @@ def _orbital_terms(psi, f, orbitals: Orbitals, block: int):
     _, nk, nb, _ = psi.shape
 
     def one_k(p, w, i):
-        paired = orbitals.minus is not None
-        squares = lambda x: density_of_bands(x, w, orbitals.to_box[i], orbitals.waves, block, paired)
+        minus = None if orbitals.minus is None else orbitals.minus[i]
+        squares = lambda x: density_of_bands(x, w, orbitals.to_box[i], orbitals.waves, block, minus)
         fields = squares(p)
         if orbitals.q is not None:
-            tau = 0.5 * sum(squares(1j * p * orbitals.q[i, :, a]) for a in range(3))
+            tau = 0.5 * sum(squares(derivative(p, orbitals.q[i, :, a], minus)) for a in range(3))
             fields = jnp.stack([fields, tau])
         return fields, kinetic(p, orbitals.half_q2[i]), nonlocal_(p, orbitals.projectors[i], orbitals.coupling)
 
@@ -103,7 +104,7 @@ def _orbital_terms(psi, f, orbitals: Orbitals, block: int):
         parts, e_kin, e_nl = jax.vmap(one_k)(*x)
         return rho + jnp.sum(parts, axis=0), (e_kin, e_nl)
 
-    grid = jnp.zeros((() if orbitals.q is None else (2,)) + tuple(w.points for w in orbitals.waves))
+    grid = jnp.zeros((() if orbitals.q is None else (2,)) + tuple(w.shape[1] for w in orbitals.waves))
 
     def at_spin(x):  # one spin after the other: two loops at once would only compete for the cache
         summed, (e_kin, e_nl) = jax.lax.scan(one_block, grid, k_blocks((*x, jnp.arange(nk)), nb, block))
@@ -161,8 +162,9 @@ def h_psi(psi: Complex[Array, "b npw"], potential: Float[Array, "*fields"], orbi
             nonlocal_(p, orbitals.projectors[i], orbitals.coupling)
         )
 
+    minus = None if orbitals.minus is None else orbitals.minus[i]
+
     def local_part(v, p):
-        minus = None if orbitals.minus is None else orbitals.minus[i]
         return local_product(p, v, orbitals.to_box[i], orbitals.from_box[i], orbitals.waves, block, minus)
 
     # JAX's gradient of a real function of z = x + iy is d/dx - i d/dy = 2 conj(H z)
@@ -171,8 +173,8 @@ def h_psi(psi: Complex[Array, "b npw"], potential: Float[Array, "*fields"], orbi
         return out + local_part(potential, psi) * orbitals.mask[i]
     out += local_part(potential[0], psi) * orbitals.mask[i]
     for a in range(3):
-        q = 1j * orbitals.q[i, :, a]  # zero on padding; a gradient, so that real functions stay real
-        out -= q * local_part(0.5 * potential[1], q * psi)
+        q = orbitals.q[i, :, a]  # zero on padding
+        out -= derivative(local_part(0.5 * potential[1], derivative(psi, q, minus)), q, minus)
     return out
 
 

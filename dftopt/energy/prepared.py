@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
 from dftopt.bases.devices import fill_up, place
+from dftopt.bases.real_waves import opposite, real_waves
 from dftopt.bases.sizes import padded
-from dftopt.bases.transforms import Waves, opposite
 from dftopt.energy import ewald, local, nonlocal_
 from dftopt.energy.coulomb import Coulomb, DipoleCorrection, prepare_dipole
 from dftopt.energy.dispersion import Dispersion, dispersion, dispersion_of
@@ -38,16 +38,16 @@ class Orbitals:
         projectors: nonlocal projectors with structure factor and V^(-1/2).
         coupling: their coupling matrix, hartree.
         q: Cartesian k + G, bohr^-1, zero on padding; None unless the functional needs the kinetic energy density.
-        minus: index of -G where orbitals are known to be real functions (at Gamma); None where they are complex.
+        minus: index of -G where orbitals and projectors are real functions, see `bases.real_waves`; None where complex.
         devices: that share the k points.
     """
 
     to_box: Int[Array, "k box"]
     from_box: Int[Array, "k npw"]
-    waves: tuple[Waves, ...]
+    waves: tuple[Array, ...]
     half_q2: Float[Array, "k npw"]
     mask: Float[Array, "k npw"]
-    projectors: Complex[Array, "k projectors npw"]
+    projectors: Array  # (k, projectors, npw), complex, or real with `minus`
     coupling: Float[Array, "projectors projectors"]
     q: Float[Array, "k npw 3"] | None = None
     minus: Int[Array, "k npw"] | None = None
@@ -176,8 +176,9 @@ def prepare(
     inputs = model.inputs() if inputs is None else inputs
     prepared = prepare_arrays(inputs, static_arrays(basis), key_of(model, basis, band_block))
     if real:
-        minus = jnp.asarray(opposite(basis.spheres[0], basis.npw))[None]
-        prepared = replace(prepared, orbitals=replace(prepared.orbitals, minus=minus))
+        minus = jnp.asarray(opposite(basis.spheres[0], basis.npw))
+        projectors = _real_waves(prepared.orbitals.projectors, minus)
+        prepared = replace(prepared, orbitals=replace(prepared.orbitals, minus=minus[None], projectors=projectors))
     if devices > 1:
         by_k, shared = prepared.orbitals.split()
         by_k = place(fill_up(by_k, devices, axis=0), devices)
@@ -186,6 +187,9 @@ def prepare(
     if magnetization is None:
         return prepared
     return replace(prepared, filling=0.5 * (prepared.n_electrons + magnetization * jnp.array([1.0, -1.0])))
+
+
+_real_waves = jax.jit(real_waves)
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,16 @@ class ConjugateGradients:
     first_step: float = 0.5
     longest: float = 4.0
 
-    def memory(self, at: Evaluation):
+    def memory(self, at: Evaluation, frame):
         """Nothing beyond the last direction."""
         return ()
 
-    def direction(self, memory, problem, frame, x, d, step, old: Evaluation, gz_old, new: Evaluation, gz, first):
+    def direction(
+        self, memory, problem, frame, x, d, step, old: Evaluation, gz_old, new: Evaluation, gz, accept, first
+    ):
         """-z + beta d, beta = max(0, <g - g_old, z> / <g_old, z_old>)."""
         if not self.conjugate:
             return scale(-1.0, new.direction), memory
         cross = dot(problem.transport(old.gradient, x, frame), new.direction)
         beta = jnp.where(first, 0.0, jnp.maximum(0.0, (gz - cross) / gz_old))
-        return axpy(beta, d, scale(-1.0, new.direction)), memory
+        return axpy(beta, problem.project(d, x), scale(-1.0, new.direction)), memory

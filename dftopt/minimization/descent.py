@@ -79,23 +79,26 @@ class Method(Protocol):
     first_step: float
     longest: float
 
-    def memory(self, at: Evaluation):
-        """What the rule remembers before the first step; `at` has the right shapes."""
+    def memory(self, at: Evaluation, frame):
+        """What the rule remembers before the first step; `at` and `frame` have the right shapes."""
 
-    def direction(self, memory, problem, frame, x, d, step, old: Evaluation, gz_old, new: Evaluation, gz, first):
-        """The next direction and the memory.
+    def direction(
+        self, memory, problem, frame, x, d, step, old: Evaluation, gz_old, new: Evaluation, gz, accept, first
+    ):
+        """The next direction, a tangent at x, and the memory.
 
         Args:
             memory: from the step before.
             problem: for its transport.
-            frame: of the retraction that led to x.
+            frame: rotation of the bands by the retraction that led to x.
             x: the new point.
-            d: the direction just followed, transported to x.
+            d: the direction just followed, turned with the bands.
             step: how far it was followed.
             old: evaluation at the point before.
             gz_old: its <gradient, direction>.
             new: evaluation at x.
             gz: its <gradient, direction>.
+            accept: false where x will be rejected: then only the memory counts, and must remain what it was.
             first: true where there is no point before.
         """
 
@@ -103,15 +106,16 @@ class Method(Protocol):
 @partial(jax.jit, static_argnames=("problem", "method"))
 def start(problem, x, data, method: Method) -> State:
     """The state before the first evaluation: a step of zero length that is always accepted."""
+    zero, one = jnp.zeros(()), jnp.ones(())
     at = jax.eval_shape(problem.evaluate, x, data)
     at = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), at)
-    zero, one = jnp.zeros(()), jnp.ones(())
+    _, frame = jax.eval_shape(problem.retract, x, at.direction, zero)
     count = jnp.zeros((), int)
     return State(
         x,
         at,
         at.direction,
-        method.memory(at),
+        method.memory(at, frame),
         zero,
         one * method.first_step,
         one,
@@ -129,7 +133,7 @@ def _pass(problem, data, tol, method: Method, s: State) -> tuple[State, Trace]:
     t = jnp.where(first, 0.0, s.step)
     x, frame = problem.retract(s.x, s.d, t)
     new = problem.evaluate(x, data)
-    d = problem.transport(s.d, x, frame)
+    d = problem.turn(s.d, frame)
     slope = dot(new.gradient, d)
     finite = jnp.isfinite(new.value) & jnp.isfinite(slope)
     noise = _ROUNDOFF * jnp.abs(new.value) + 1e-15
@@ -146,7 +150,7 @@ def _pass(problem, data, tol, method: Method, s: State) -> tuple[State, Trace]:
 
     # accepted: the next direction
     gz = dot(new.gradient, new.direction)
-    proposed, memory = method.direction(s.memory, problem, frame, x, d, t, s.at, s.gz, new, gz, first)
+    proposed, memory = method.direction(s.memory, problem, frame, x, d, t, s.at, s.gz, new, gz, accept, first)
     down = dot(new.gradient, proposed)
     steepest = ~(down < -0.05 * gz)  # also where the slope is NaN
     next_d = choose(steepest, scale(-1.0, new.direction), proposed)
@@ -170,7 +174,7 @@ def _pass(problem, data, tol, method: Method, s: State) -> tuple[State, Trace]:
         x=choose(accept, x, s.x),
         at=choose(accept, new, s.at),
         d=choose(accept, next_d, retry_d),
-        memory=choose(accept, memory, s.memory),
+        memory=memory,
         slope=jnp.where(accept, next_slope, retry_slope),
         step=jnp.where(accept, next_step, retry_step),
         gz=jnp.where(accept, gz, s.gz),
@@ -189,7 +193,8 @@ def run(problem, state: State, data, tol, method: Method, n: int, limit) -> tupl
     """At most `limit` <= n passes, compiled; stops by itself when converged or stuck.
 
     Args:
-        problem: static, with `evaluate(x, data)`, `retract(x, d, t)`, `transport(v, x, frame)` and `is_minimum`.
+        problem: static, with `evaluate(x, data)`, `retract(x, d, t)`, `turn(v, frame)`, `project(v, x)`,
+            `transport(v, x, frame)` (both) and `is_minimum`.
         state: from `start` or an earlier call.
         data: traced arrays handed to `evaluate`.
         tol: stop when the predicted error of the value is below.

@@ -9,7 +9,8 @@ from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV
 
 PROCESS_GIB = 0.5  # Python, JAX and its compiler before any array
 EVALUATIONS = 15  # of energy and gradient in a usual run
-COPIES = 3 * LBFGS().history + 10  # of the orbitals: three for each pair that L-BFGS remembers, and ten in use
+COPIES = 1.5 * (LBFGS().history + 1) + 10  # of the orbitals: L-BFGS keeps pairs of three in single precision; ten in use
+SECONDS = 6e-9  # per band, point of the grid and transform, with all that goes with them; measured on two cores
 
 
 def forecast(model, basis, nbands: int | None = None) -> dict[str, float]:
@@ -21,8 +22,8 @@ def forecast(model, basis, nbands: int | None = None) -> dict[str, float]:
         nbands: bands; default what a small temperature needs.
 
     Returns:
-        `memory_gib` (25 copies of the orbitals, projectors, grids, and the process itself) and `seconds` (15 evaluations
-        of three transforms per band on one core, without compilation).
+        `memory_gib` (19 copies of the orbitals, projectors, grids, and the process itself) and `seconds` (15 evaluations
+        of three transforms per band on two cores, without compilation).
     """
     filled = int(np.ceil(model.n_electrons / 2))
     bands = nbands or filled + max(4, int(np.ceil(0.2 * filled)))
@@ -33,8 +34,9 @@ def forecast(model, basis, nbands: int | None = None) -> dict[str, float]:
     projectors = sum(per_element[e] for e in model.structure.symbols)
     points = float(np.prod(np.array(basis.fft, float)))
     orbitals = COPIES * model.nspin * basis.nk * bands * waves
-    memory = 16 * (orbitals + basis.nk * projectors * waves + 20 * points) / 2**30 + PROCESS_GIB
-    seconds = EVALUATIONS * 3 * model.nspin * basis.nk * bands * 1.6e-8 * points
+    number = 16 if np.any(basis.kpoints.k) else 8  # bytes: complex, or real at Gamma
+    memory = (number * (orbitals + basis.nk * projectors * waves) + 320 * points) / 2**30 + PROCESS_GIB
+    seconds = EVALUATIONS * 3 * model.nspin * basis.nk * bands * SECONDS * points
     return {"memory_gib": float(memory), "seconds": float(seconds)}
 
 

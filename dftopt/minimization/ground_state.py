@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dftopt.bases.devices import fill_up, gather, shares
+from dftopt.bases.devices import gather, shares
 from dftopt.bases.gaussians import Gaussians
-from dftopt.bases.transforms import opposite, real_part
+from dftopt.bases.real_waves import opposite, plane_waves, real_waves
 from dftopt.energy.free_energy import weights
 from dftopt.energy.prepared import Prepared, prepare
 from dftopt.errors import DFTOptWarning, InputError
@@ -143,8 +143,9 @@ def _are_real(basis, o: options.Options, start) -> bool:
         return True
     if np.any(start.basis.kpoints.k):
         return False
-    minus = opposite(start.basis.spheres[0], start.psi.shape[-1])
-    return all(np.allclose(psi, real_part(psi, minus), atol=1e-9) for psi in (start.point["psi"], start.psi))
+    minus = jnp.asarray(opposite(start.basis.spheres[0], start.psi.shape[-1]))
+    real = lambda psi: plane_waves(real_waves(psi, minus), minus)
+    return all(np.allclose(psi, real(psi), atol=1e-9) for psi in (start.point["psi"], start.psi))
 
 
 def _one_after_another(models, bases, start, checkpoint, inputs, shared) -> list[Result]:
@@ -178,13 +179,14 @@ def _from_start(
     elif isinstance(start, Result) and o.temperature == start.options.temperature == 0 and o.magnetization is None:
         o = replace(o, filled=start.options.filled)  # what it found to be lowest
     before: Run | None = None
-    even = partial(fill_up, devices=prepared.devices)
     if saved is None:
         x, empty, counted = _starting_point(model, basis, prepared, o, start, moments, inputs)
     else:
-        x, counted, before = even(saved.x), saved.hamiltonians, Run.of(saved)
-        empty = jnp.zeros((*x["psi"].shape[:2], 0, basis.npw), complex)
-    whole = partial(gather, nk=basis.nk, devices=prepared.devices)
+        x, counted, before = starting.compact(saved.x, prepared), saved.hamiltonians, Run.of(saved)
+        empty = x["psi"][:, :, :0]
+    whole = lambda x: {
+        "psi": starting.expanded(x["psi"], basis.nk, prepared), "occ": gather(x["occ"], basis.nk, prepared.devices)
+    }  # fmt: skip
     for attempt in range(4):
         keep = partial(save_if_due, kept, before, o.filled, counted, whole)
         run = after(before, minimize_from(o.problem, x, prepared, o, o.tol * len(model.structure), tell, keep))
@@ -195,7 +197,7 @@ def _from_start(
         lower = _other_filling(final, o, model, basis)
         if lower is not None:  # an empty band of one spin lies below a filled one of the other: move the electrons
             o, before = replace(o, filled=lower), run
-            x = {"psi": even(final.psi[:, :, : max(lower)]), "occ": ()}
+            x = {"psi": starting.compact(final.psi[:, :, : max(lower)], prepared), "occ": ()}
             x["psi"] = x["psi"] * replace(o.problem, filled=lower).fixed_occupations(x["psi"].shape[:3])[..., None]
         elif final.excited:
             before, x = run, final.restart  # an excited state: go on from the lowest orbitals
@@ -219,8 +221,8 @@ def _other_filling(final: Final, o: options.Options, model, basis) -> tuple[int,
 def _starting_point(model, basis, prepared: Prepared, o: options.Options, start, moments, inputs):
     """A point, bands beyond it that later become the empty ones (T = 0), and the work done."""
     if isinstance(start, Result):
-        even = partial(fill_up, devices=prepared.devices)
-        return even(_from_result(start, basis, o.problem, model)), even(_beyond(start, basis)), np.zeros(2)
+        point, beyond = _from_result(start, basis, o.problem, model), _beyond(start, basis)
+        return starting.compact(point, prepared), starting.compact(beyond, prepared), np.zeros(2)
     if start not in ("atomic", "random"):
         raise InputError(f"start = {start!r} must be 'atomic', 'random' or a Result of the same shape.")
     key = jax.random.key(o.seed)

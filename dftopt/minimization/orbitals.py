@@ -19,11 +19,15 @@ def overlap(a, b):
 
 
 def cholesky_qr(c):
-    """Psi = C L^{-H} with C^H C = L L^H: one product and one triangular solve."""
-    s = overlap(c, c)
+    """Psi = C L^{-H} with C^H C = L L^H: two products and two small factorizations."""
+    return inverse_cholesky(overlap(c, c)).conj() @ c  # rows: psi_i = sum_j (L^-1)^*_ij c_j, since <c_i|c_j> = s_ij
+
+
+def inverse_cholesky(s):
+    """L^{-1} of s = L L^H, (..., bands, bands)."""
     lower = jnp.linalg.cholesky(0.5 * (s + s.conj().swapaxes(-1, -2)))
-    # rows: psi_i = sum_j (L^-1)^*_ij c_j, since <c_i|c_j> = s_ij
-    return jax.scipy.linalg.solve_triangular(lower.conj(), c, lower=True)
+    eye = jnp.broadcast_to(jnp.eye(s.shape[-1], dtype=s.dtype), s.shape)
+    return jax.scipy.linalg.solve_triangular(lower, eye, lower=True)
 
 
 def qr(c):

@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from dftopt.bases.devices import everywhere
-from dftopt.bases.transforms import real_part
 from dftopt.energy.free_energy import energies_and_hpsi, weights
 from dftopt.minimization import occupations as occ
 from dftopt.minimization.descent import Evaluation
@@ -84,7 +83,7 @@ class Problem:
         if self.parametrization == "row-norm":
             f = occ.row_norms(x["occ"], shape)
             return f, jnp.nan, -temperature * jnp.sum(w * occ.fermi_dirac_entropy(f))
-        levels = everywhere(x["occ"], prepared.devices)
+        levels, w = (everywhere(a, prepared.devices) for a in (x["occ"], w))  # the search for mu needs no exchange then
         return occ.from_levels(levels, w, prepared.filling, temperature, self.kind)
 
     def evaluate(self, x, data) -> Evaluation:
@@ -95,12 +94,7 @@ class Problem:
         extrapolation = 0.0 if self.parametrization == "fixed" else self.kind.extrapolation
         e, hpsi = energies_and_hpsi(psi, f, prepared, entropy, extrapolation)
         h = _hermitian(overlap(psi, hpsi))
-        real = prepared.orbitals.minus is not None
-        if real:
-            h = h.real + 0j
         r = hpsi - _rotate(h, psi)
-        if real:  # roundoff that is not the transform of a real function would grow from step to step
-            r = real_part(r, prepared.orbitals.minus[0])
         kinetic = jnp.sum((psi.real**2 + psi.imag**2) * prepared.orbitals.half_q2[:, None], axis=-1)
         z = teter(prepared.orbitals.half_q2[:, None], kinetic) * r * prepared.orbitals.mask[:, None]
         z = z - _rotate(overlap(psi, z), psi)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dftopt.bases.devices import fill_up, gather
+from dftopt.bases.devices import fill_up
 from dftopt.energy.fields import fields
 from dftopt.energy.free_energy import orbital_terms, potential_energy, weights
 from dftopt.energy.prepared import Prepared
@@ -124,7 +124,7 @@ def refine(x, info, error, empty, prepared: Prepared, problem: Problem, o: optio
         levels, filling = jnp.asarray(e[..., :nb]), jnp.asarray(occupations)[..., :nb]
         parameters = occupation_parameters(problem, levels, filling, model, basis)
         restart = {"psi": full[:, :, :nb], "occ": fill_up(parameters, prepared.devices)}
-    settled = gather(full[:, :, :wanted], nk, prepared.devices)
+    settled = starting.expanded(full[:, :, :wanted], nk, prepared)
     potential = jnp.asarray(np.asarray(potential))
     return Final(
         settled,

@@ -139,12 +139,16 @@ def count(e, mu, w, temperature, kind: Smearing):
     return per_reservoir(w * kind.occupation((e - against(mu, e)) / temperature), len(mu))
 
 
+_ROUNDOFF = 2e-16  # of a chemical potential, relative
+
+
 def chemical_potential(e, w, filling, temperature, kind: Smearing):
-    """Root of `count` = filling (reservoirs,), by Newton steps inside a shrinking bracket.
+    """Root of `count` = filling (reservoirs,), by Newton steps inside a shrinking bracket; a constant to derivatives.
 
     For smearings whose occupation is not monotonic several roots can exist: the one reached from the chemical
     potential of Gaussian smearing, within 5 T of it, is taken.
     """
+    e, w, filling, temperature = jax.lax.stop_gradient((e, w, filling, jnp.asarray(temperature)))
     if kind.is_minimum:
         lower = jnp.full_like(filling, jnp.min(e) - 50 * temperature)
         upper = jnp.full_like(filling, jnp.max(e) + 50 * temperature)
@@ -153,12 +157,17 @@ def chemical_potential(e, w, filling, temperature, kind: Smearing):
         start = chemical_potential(e, w, filling, temperature, SMEARINGS["gaussian"])
         lower, upper = start - 5 * temperature, start + 5 * temperature
 
-    def step(_, bracket):
-        lower, upper, mu = bracket
+    def step(state):
+        lower, upper, mu, _, i = state
         n, dn = jax.jvp(lambda m: count(e, m, w, temperature, kind), (mu,), (jnp.ones_like(mu),))
         lower, upper = jnp.where(n < filling, mu, lower), jnp.where(n < filling, upper, mu)
         newton = mu - (n - filling) / jnp.where(dn == 0, 1.0, dn)
-        inside = (dn != 0) & (newton > lower) & (newton < upper)
-        return lower, upper, jnp.where(inside, newton, 0.5 * (lower + upper))
+        inside = (dn != 0) & (newton >= lower) & (newton <= upper)
+        new = jnp.where(inside, newton, 0.5 * (lower + upper))
+        return lower, upper, new, jnp.max(jnp.abs(new - mu)), i + 1
 
-    return jax.lax.fori_loop(0, 60, step, (lower, upper, start))[2]
+    def moves(state):
+        return (state[3] > _ROUNDOFF * (1 + jnp.max(jnp.abs(state[2])))) & (state[4] < 60)
+
+    begin = (lower, upper, start, jnp.asarray(jnp.inf), 0)
+    return jax.lax.while_loop(moves, step, begin)[2]

@@ -10,8 +10,8 @@ from ase.data import covalent_radii
 
 from dftopt.atoms.atomic_orbitals import free_atom
 from dftopt.atoms.tabulated import Tabulated
-from dftopt.bases.devices import fill_up, over_k
-from dftopt.bases.transforms import real_part
+from dftopt.bases.devices import fill_up, gather, over_k
+from dftopt.bases.real_waves import plane_waves, real_waves
 from dftopt.energy import local
 from dftopt.energy.atomic_waves import atomic_waves, shells_of
 from dftopt.energy.free_energy import h_psi, potential_energy
@@ -95,7 +95,7 @@ def atomic_orbitals_and_noise(key, model, basis, prepared: Prepared, inputs, lea
     frac = inputs["positions"] @ np.linalg.inv(s.cell)
     kG, mask = fractional_kG(basis.kpoints.k, basis.spheres, basis.npw), sphere_mask(basis.spheres, basis.npw)
     waves = _bloch_sums(kG, mask, cell, frac, radial, layout, s.species_of)
-    return (NOISE * noise).at[:, :, :count].add(fill_up(waves, prepared.devices, axis=0))
+    return (NOISE * noise).at[:, :, :count].add(compact(waves[None], prepared)[0])
 
 
 @partial(jax.jit, static_argnames=("layout", "species_of"))
@@ -123,7 +123,7 @@ def random_orbitals(key, shape, orbitals):
     c = fill_up(jax.random.normal(key, (*shape, 2)), orbitals.devices)
     falloff = orbitals.mask / (1 + orbitals.half_q2**2)
     psi = jax.lax.complex(c[..., 0], c[..., 1]) * falloff[:, None]
-    return psi if orbitals.minus is None else real_part(psi, orbitals.minus[0])
+    return psi if orbitals.minus is None else real_waves(psi, orbitals.minus[0])
 
 
 @partial(jax.jit, static_argnames=("block", "n_converge", "settled"))
@@ -147,7 +147,6 @@ def _lowest_orbitals(psi, potential, orbitals, steps, tol, block: int, n_converg
         def one(total, x):
             p, i = x
             apply_h = lambda q: h_psi(q, v, orbitals, i, block)
-            minus = None if orbitals.minus is None else orbitals.minus[i]
             p, _, e, norms, n = minimize_trace(
                 apply_h,
                 p,
@@ -157,13 +156,29 @@ def _lowest_orbitals(psi, potential, orbitals, steps, tol, block: int, n_converg
                 tol,
                 n_converge,
                 settled,
-                minus,
             )
             return None, (p, e, norms, n)
 
         return jax.lax.scan(one, None, (psi_s, jnp.arange(psi_s.shape[0])))[1]
 
     return jax.lax.map(at_spin, (psi, potential))
+
+
+def compact(x, prepared: Prepared):
+    """Arrays (s, k, ...) as a minimization holds them: even shares of k points, real functions in real numbers."""
+    x, minus = fill_up(x, prepared.devices), prepared.orbitals.minus
+    if minus is None:
+        return x
+    return jax.tree.map(lambda a: _real_waves(a, minus[0]) if jnp.iscomplexobj(a) else a, x)
+
+
+def expanded(psi, nk: int, prepared: Prepared):
+    """The inverse of `compact` for orbitals."""
+    psi, minus = gather(psi, nk, prepared.devices), prepared.orbitals.minus
+    return psi if minus is None else _plane_waves(psi, minus[0])
+
+
+_real_waves, _plane_waves = jax.jit(real_waves), jax.jit(plane_waves)
 
 
 def same_waves(a, b) -> bool:

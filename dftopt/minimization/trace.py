@@ -12,7 +12,6 @@ References:
 import jax
 import jax.numpy as jnp
 
-from dftopt.bases.transforms import real_part
 from dftopt.minimization.orbitals import cholesky_qr, overlap, teter
 
 SHORT = (
@@ -39,7 +38,7 @@ RIDGE = 1e-11  # squared length below which a direction is noise
 TOP = 1e3  # hartree; where such directions are put
 
 
-def _lowest(s, hs, nb, real):
+def _lowest(s, hs, nb):
     """Coefficients of the lowest nb Ritz vectors in the span of the rows of s; rows of length 0 or 1.
 
     The ridge keeps the overlap positive where rows are nearly dependent, and moves what it adds to the top of the
@@ -47,8 +46,6 @@ def _lowest(s, hs, nb, real):
     """
     eye = jnp.eye(len(s))
     o, h = overlap(s, s), overlap(s, hs)
-    if real:  # else what is left of the imaginary parts would give eigenvectors any phase
-        o, h = o.real + 0j, h.real + 0j
     absent = jnp.diag((jnp.diagonal(o).real < 0.5).astype(float)) + RIDGE * eye
     lower = jnp.linalg.cholesky(0.5 * (o + o.conj().T) + absent)
     solve = lambda m: jax.scipy.linalg.solve_triangular(lower, m, lower=True)
@@ -66,7 +63,6 @@ def minimize_trace(
     tol: float,
     n_converge: int | None = None,
     settled: int = 0,
-    minus=None,
 ):
     """Lowest eigenpairs at one k point.
 
@@ -80,7 +76,6 @@ def minimize_trace(
         n_converge: bands that have to converge; default all. The others only have to settle (`LOOSE`).
         settled: lowest bands that have converged before: they only mix with the others, H is not applied to them again,
             and their residuals are not looked at.
-        minus: index of -G where the orbitals are real functions, so that all products among them are real.
 
     Returns:
         psi, H psi, eigenvalues (bands,), residual norms (bands,), steps taken.
@@ -91,7 +86,7 @@ def minimize_trace(
     limits = jnp.where(jnp.arange(nb) < settled, jnp.inf, limits)
     psi = cholesky_qr(psi)
     hpsi = apply_h(psi)
-    e, c = _lowest(psi, hpsi, nb, minus is not None)
+    e, c = _lowest(psi, hpsi, nb)
     psi, hpsi = _rows(c, psi), _rows(c, hpsi)
 
     def residual(psi, hpsi, e):
@@ -105,15 +100,13 @@ def minimize_trace(
         active = (norms[settled:] > 0.1 * tol)[:, None]  # converged bands no longer bring directions of their own
         ekin = jnp.sum((moving.real**2 + moving.imag**2) * half_q2, axis=-1)
         z = teter(half_q2, 1.5 * ekin) * r * mask
-        if minus is not None:  # roundoff that is not the transform of a real function would grow from step to step
-            z = real_part(z, minus)
         z = z - _rows(overlap(psi, z), psi)
         norm = jnp.sqrt(jnp.sum(z.real**2 + z.imag**2, axis=-1, keepdims=True))
         z = jnp.where(active, z / jnp.where(norm > 1e-30, norm, 1.0), 0.0)
         hz = apply_h(z)
         p, hp = _orthogonalize(jnp.where(active, p, 0.0), hp, psi, hpsi)
         s, hs = jnp.concatenate([psi, z, p]), jnp.concatenate([hpsi, hz, hp])
-        e, c = _lowest(s, hs, nb, minus is not None)
+        e, c = _lowest(s, hs, nb)
         p, hp = _rows(c[nb:], s[nb:]), _rows(c[nb:], hs[nb:])
         psi, hpsi = _rows(c[:nb], psi) + p, _rows(c[:nb], hpsi) + hp
         # roundoff of the small problem accumulates: orthonormalize the orbitals themselves

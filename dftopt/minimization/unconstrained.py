@@ -38,7 +38,7 @@ def parameters_of(problem: Problem, x) -> dict:
 
 def implicit_mu(e, w, filling, temperature, kind: Smearing):
     """Chemical potentials with their derivative from the particle-number equation."""
-    mu = jax.lax.stop_gradient(chemical_potential(e, w, filling, temperature, kind))
+    mu = chemical_potential(e, w, filling, temperature, kind)
     n, dn = jax.jvp(lambda m: count(e, m, w, temperature, kind), (mu,), (jnp.ones_like(mu),))
     return mu - (n - jax.lax.stop_gradient(n)) / jax.lax.stop_gradient(dn)
 

@@ -55,7 +55,7 @@ def _spectrum_jvp(primals, tangents):
 
 def fermi_levels(e, w, filling, temperature, kind: Smearing):
     """Chemical potentials (reservoirs,) with their derivative, also in the number of electrons of each reservoir."""
-    mu = jax.lax.stop_gradient(chemical_potential(e, w, filling, temperature, kind))
+    mu = chemical_potential(e, w, filling, temperature, kind)
     n, dn = jax.jvp(lambda m: count(e, m, w, temperature, kind), (mu,), (jnp.ones_like(mu),))
     missing = n - filling
     return mu - (missing - jax.lax.stop_gradient(missing)) / jax.lax.stop_gradient(dn)
