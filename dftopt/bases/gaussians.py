@@ -251,14 +251,17 @@ def _core(symbol: str, name) -> int:
             shells = gto.basis.load(name, symbol)
         except BasisNotFoundError:
             shells = None
-        except Exception as error:  # PySCF reads names that look like files
-            raise InputError(
-                f"basis = {name!r} cannot be read for {symbol}: {error}. Such as {', '.join(COMMON)}."
-            ) from None
+        except Exception:  # PySCF takes some names apart, others for those of files
+            shells = None
         if not shells:
-            known = _knows_any(name)
-            what = f"basis = {name!r} has no functions for {symbol}" if known else f"basis = {name!r} is unknown"
-            raise InputError(f"{what}; {checks.nearest(name, COMMON)} All names of PySCF are accepted.")
+            if _knows_any(name):
+                raise InputError(
+                    f"basis = {name!r} has no functions for {symbol}. Take a set that has them, such as def2-svp (up to Rn), or give one "
+                    "per element."
+                )
+            raise InputError(
+                f"basis = {name!r} is unknown; {checks.nearest(name, COMMON)} All names of PySCF are accepted."
+            )
         try:
             core = gto.basis.load_ecp(name, symbol)
         except Exception:  # no potential of that name: all electrons

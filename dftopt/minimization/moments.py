@@ -72,7 +72,9 @@ def spin_channels(n: float, temperature: float, magnetization: float | None, wan
     if magnetization is not None:
         up, down = 0.5 * (n + magnetization), 0.5 * (n - magnetization)
         if min(up, down) < -1e-9:
-            raise InputError(f"magnetization = {magnetization:g} bohr magnetons needs more than the {n:g} electrons.")
+            raise InputError(
+                f"magnetization = {magnetization:g} bohr magnetons needs more than the {n:g} electrons. Take one between {-n:g} and {n:g}."
+            )
         if temperature == 0 and abs(up - round(up)) > 1e-9:
             raise InputError(
                 f"magnetization = {magnetization:g} (multiplicity {abs(magnetization) + 1:g}) is impossible with {n:g} electrons: "
