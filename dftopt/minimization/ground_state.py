@@ -241,7 +241,7 @@ def _starting_point(model, basis, prepared: Prepared, o: options.Options, start,
         psi, e, _, _ = starting.lowest_orbitals(
             psi, potential, prepared.orbitals, steps, 1e-3, prepared.band_block, wanted
         )
-        counted += np.array([1, 2]) * np.prod(psi.shape[:3]) * (steps + 1)
+        counted += starting.work(psi, np.prod(psi.shape[:3]) * (steps + 1), 2)
         psi, empty, e = psi[:, :, :nb], psi[:, :, nb:total], e[..., :nb]
         if o.temperature == 0:
             present = o.problem.fixed_occupations(psi.shape[:3])[..., None]

@@ -14,6 +14,7 @@ from dftopt.minimization.checkpoint import Checkpoint, Saved
 from dftopt.minimization.descent import INTERRUPTED
 from dftopt.minimization.lbfgs import LBFGS
 from dftopt.minimization.problem import Problem
+from dftopt.minimization.start import work
 
 CHUNK = 20  # evaluations per compiled call
 LONGEST = 10.0  # seconds of such a call where more than one evaluation fits
@@ -118,7 +119,8 @@ def minimize_from(problem: Problem, x, prepared: Prepared, o: options.Options, t
     status, limit = descent.RUNNING, CHUNK if _is_small(x, prepared) else 1
 
     def so_far() -> Run:
-        count = np.array([1, 3]) * int(state.evaluations) * np.prod(state.x["psi"].shape[:3])
+        psi = state.x["psi"]
+        count = work(psi, int(state.evaluations) * np.prod(psi.shape[:3]), 3)
         values, errors = np.array(accepted).T
         return Run(
             state.x, state.at.info, status, float(state.error), int(state.iterations), int(state.evaluations), values, errors, count
@@ -161,7 +163,7 @@ def _outside(problem: Problem, x, data, o: options.Options, tol: float, tell, ke
     status = descent.CONVERGED if record["error"] <= tol else record.get("status", descent.RUNNING)
     run = Run(
         x, at.info, status, record["error"], record["iterations"], record["evaluations"],
-        np.array(record["history"]), np.array(record["errors"]), np.array([1, 3]) * record["evaluations"] * np.prod(x["psi"].shape[:3]),
+        np.array(record["history"]), np.array(record["errors"]), work(x["psi"], record["evaluations"] * np.prod(x["psi"].shape[:3]), 3),
     )  # fmt: skip
     keep(lambda: run, now=True)
     return run

@@ -95,7 +95,7 @@ def refine(x, info, error, empty, prepared: Prepared, problem: Problem, o: optio
         full, e, norms, steps = starting.lowest_orbitals(
             full, potential, prepared.orbitals, 80, limit, block, wanted, settled
         )
-        count += np.array([1, 2]) * np.sum(np.asarray(steps) * (total - settled) + total)
+        count += starting.work(full, np.sum(np.asarray(steps) * (total - settled) + total), 2)
         if np.all(np.asarray(norms)[:, :nk, :settled] <= limit):
             break
     e, norms = np.asarray(e)[:, :nk, :wanted], np.asarray(norms)[:, :nk, :wanted]

@@ -164,6 +164,11 @@ def _lowest_orbitals(psi, potential, orbitals, steps, tol, block: int, n_converg
     return jax.lax.map(at_spin, (psi, potential))
 
 
+def work(psi, bands, transforms: int) -> np.ndarray:
+    """Products H psi of a number of bands, and FFTs at so many for each; two real orbitals share one."""
+    return bands * np.array([1, transforms if jnp.iscomplexobj(psi) else transforms / 2])
+
+
 def compact(x, prepared: Prepared):
     """Arrays (s, k, ...) as a minimization holds them: even shares of k points, real functions in real numbers."""
     x, minus = fill_up(x, prepared.devices), prepared.orbitals.minus
