@@ -291,16 +291,15 @@ def bond_ends(s, near, out):
 
 
 @njit(**OPTIONS)
-def bond_end_changes(s, t, near, out):
-    """The same for the difference between t and s, at the cost of the sites that differ."""
+def bond_end_changes(s, t, changed, near, out):
+    """The same for the difference between t and s, that differ on the sites `changed` alone."""
     K = len(out)
-    for i in range(len(s)):
-        if s[i] != t[i]:
-            for m in range(near.shape[1]):
-                j = near[i, m]
-                ends = 1 if s[j] != t[j] else 2  # a neighbour that changed too counts the other end itself
-                for end in range(ends):
-                    if s[i] < K and s[j] < K:
-                        out[s[j] if end else s[i], s[i] if end else s[j]] -= 1
-                    if t[i] < K and t[j] < K:
-                        out[t[j] if end else t[i], t[i] if end else t[j]] += 1
+    for i in changed:
+        for m in range(near.shape[1]):
+            j = near[i, m]
+            ends = 1 if s[j] != t[j] else 2  # a neighbour that changed too counts the other end itself
+            for end in range(ends):
+                if s[i] < K and s[j] < K:
+                    out[s[j] if end else s[i], s[i] if end else s[j]] -= 1
+                if t[i] < K and t[j] < K:
+                    out[t[j] if end else t[i], t[i] if end else t[j]] += 1

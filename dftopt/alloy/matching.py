@@ -89,7 +89,8 @@ def match(atoms: Atoms, parent: Parent, species: tuple[str, ...], label: str = "
     if best is None:
         raise InputError(
             f"{label} is not on the parent lattice: no supercell of {cells} primitive cells has its cell vectors (lengths "
-            f"{', '.join(f'{x:.2f}' for x in atoms.cell.lengths())} A, angles {', '.join(f'{x:.0f}' for x in atoms.cell.angles())})."
+            f"{', '.join(f'{x:.2f}' for x in atoms.cell.lengths())} A, angles {', '.join(f'{x:.0f}' for x in atoms.cell.angles())}). "
+            "Correct parent, or leave the structure out."
         )
     site, away, supercell, strain = best
     worst = int(away.argmax())

@@ -108,22 +108,30 @@ class Walks:
         """(S, shells, K, K) numbers of bond ends of states (S, n) uint8."""
         from dftopt.alloy.compiled import bond_ends
 
-        return self._counted(size, len(states), lambda r, near, out: bond_ends(states[r], near, out))
+        def count(r, shells, out):
+            for shell, near in enumerate(shells):
+                bond_ends(states[r], near, out[shell])
+
+        return self._counted(size, len(states), count)
 
     def bond_changes(self, size, before, after) -> np.ndarray:
         """(S, shells, K, K) by how much those of `after` (S, n) are larger than those of `before` (n,)."""
         from dftopt.alloy.compiled import bond_end_changes
 
-        return self._counted(size, len(after), lambda r, near, out: bond_end_changes(before, after[r], near, out))
+        def count(r, shells, out):
+            changed = np.flatnonzero(before != after[r])
+            for shell, near in enumerate(shells):
+                bond_end_changes(before, after[r], changed, near, out[shell])
+
+        return self._counted(size, len(after), count)
 
     def _counted(self, size, count, kernel):
-        K = len(self.barriers) - 1
+        K, shells = len(self.barriers) - 1, self.lattice(size).shells
         out = np.zeros((count, len(self.shells), K, K), np.int64)
 
         def work(rows):
             for r in rows:
-                for shell, near in enumerate(self.lattice(size).shells):
-                    kernel(r, near, out[r, shell])
+                kernel(r, shells, out[r])
 
         _threads(work, count)
         return out

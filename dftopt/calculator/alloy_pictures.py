@@ -93,6 +93,21 @@ def order(path, symbols, temperature, sro, error, heat, heat_error) -> list[Path
         return style.save(figure, path, columns=columns)
 
 
+def relaxation(path, temperatures, times) -> list[Path]:
+    """Slowest relaxation time of short-range order against temperature.
+
+    Args:
+        path: of the picture.
+        temperatures: (T,) K.
+        times: (T,) jumps per site.
+    """
+    with style.drawing():
+        figure, axis = style.figure()
+        axis.plot(temperatures, times, "o-", color=style.BLUE)
+        axis.set(xlabel="Temperature (K)", ylabel="Relaxation time (jumps per site)", ylim=(0, None))
+        return style.save(figure, path, columns={"T_K": np.array(temperatures), "relaxation": np.array(times)})
+
+
 def diffusion(path, symbols, temperature, coefficients, errors) -> list[Path]:
     """Tracer diffusion coefficients against the inverse temperature.
 

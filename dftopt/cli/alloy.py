@@ -24,6 +24,12 @@ FILE is TOML:
   barriers = { Nb = 0.6, Mo = 0.9 } # kinetically resolved, eV, by the species that jumps
   size = [6, 6, 6]                  # also: vacancy_formation, prefactor, samples, jumps, equilibration, replicas, seed
 
+  [ordering]                        # learned dynamics of short-range order; may be left out
+  composition = { Nb = 0.5, Mo = 0.5 }
+  temperatures = [1000, 1500, 2000] # one equation for all of them
+  barriers = { Nb = 0.6, Mo = 0.9 }
+  vacancy_formation = 2.9           # eV, for times in seconds; also: size, trajectories, shells, seed, prefactor
+
 A closed loop that computes the energies itself is dftopt alloy campaign FILE:
 
   [campaign]
@@ -42,7 +48,9 @@ Examples:
 
 Writes to out/NAME (or --out):
   expansion.json   the expansion with uncertainties, for dftopt.alloy.ClusterExpansion.load
-  alloy.json       all numbers; hull.png, cross_validation.png, order.png, diffusion.png with theirs beside them
+  alloy.json       all numbers; hull.png, cross_validation.png, order.png, diffusion.png, landscape.png,
+                   relaxation.png with theirs beside them
+  ordering.npz     the learned equation, for dftopt.macro.load
   alloy.log        what is printed
   campaign.db      of a campaign: structures and energies (ase db campaign.db), and campaign.json
 

@@ -18,11 +18,11 @@ from dftopt.alloy.kinetics import check_barriers, check_large
 from dftopt.calculator import alloy_pictures as pictures
 from dftopt.calculator import report
 from dftopt.calculator.setup import check_keys
-from dftopt.cli import output, structures
+from dftopt.cli import alloy_ordering, output, structures
 from dftopt.cli.ground_state import set_up
 from dftopt.errors import DFTOptWarning, InputError
 
-TABLES = ("energies", "expansion", "equilibrium", "kinetics")
+TABLES = ("energies", "expansion", "equilibrium", "kinetics", "ordering")
 EXPANSION = ("parent", "cutoffs", "species", "method", "folds", "seed", "allow_undetermined")
 GIVEN = (
     "ce",
@@ -56,8 +56,9 @@ def main(options) -> int:
     parent = lattice(settings.pop("parent", None), path.parent)
     if "cutoffs" not in settings:
         raise InputError("[expansion] needs cutoffs: largest diameters of pairs, triplets, ..., angstrom.")
+    files = ("expansion.json", "ordering.npz", *PICTURES, *alloy_ordering.PICTURES)
     where = output.prepare(
-        Path(options.out or Path("out") / path.stem), options.json, ("expansion.json", *PICTURES), options.overwrite,
+        Path(options.out or Path("out") / path.stem), options.json, files, options.overwrite,
         False, (), "alloy",
     )  # fmt: skip
     set_up()
@@ -71,6 +72,9 @@ def main(options) -> int:
         pure = pure_energies(ce, given["energies"])
         for table, keys in (("equilibrium", EQUILIBRIUM), ("kinetics", KINETICS)):
             check_simulation(ce, table, given.get(table), keys)  # before the first minute is spent
+        if "ordering" in given:
+            check_keys(given["ordering"], alloy_ordering.KEYS, " in [ordering]")
+            alloy_ordering.simulators(ce, given["ordering"])
         data: dict[str, Any] = {
             "version": dftopt.__version__,
             "input": given,
@@ -80,6 +84,8 @@ def main(options) -> int:
             data["equilibrium"] = equilibrium(log, ce, dict(given["equilibrium"]), where)
         if "kinetics" in given:
             data["kinetics"] = kinetics(log, ce, dict(given["kinetics"]), where)
+        if "ordering" in given:
+            data["ordering"] = alloy_ordering.run(log, ce, dict(given["ordering"]), where)
         report.write_json(where.json, report.plain(data))
         log(f"\nwritten         {where.folder}")
     return 0

@@ -112,7 +112,9 @@ def sample(
         if rates
         else (
             (z1.mean(1) - np.asarray(z0)[snapshot]) / dt,
-            scatter(z1) / (factor * dt) if replicas > 1 else None,
+            scattered(z1, patches if getattr(sim, "correlated", False) else 1) / (factor * dt)
+            if replicas > 1
+            else None,
         )
     )
     if check:
@@ -146,7 +148,13 @@ def sample(
     )
 
 
-def scatter(z: np.ndarray) -> np.ndarray:
-    """Covariance (m, d, d) among the replicas of each row of z (m, R, d)."""
-    away = z - z.mean(1, keepdims=True)
-    return np.einsum("mri,mrj->mij", away, away) / (z.shape[1] - 1)
+def scattered(z: np.ndarray, together: int) -> np.ndarray:
+    """Covariance (m, d, d) among the replicas of each row of z (m, R, d).
+
+    Around the mean of `together` rows: 1, or all rows of a snapshot where moves are correlated. What a start says of a patch
+    beyond z (where its vacancy is) is then forgotten within a few steps, and is noise.
+    """
+    m, R, d = z.shape
+    away = z.reshape(-1, together * R, d)
+    away = (away - away.mean(1, keepdims=True)).reshape(m, R, d)
+    return np.einsum("mri,mrj->mij", away, away) * together / (together * R - 1)

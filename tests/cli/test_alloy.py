@@ -33,6 +33,13 @@ barriers = {{ Nb = 0.6, Ta = 0.7 }}
 size = [3, 3, 3]
 samples = 8
 equilibration = 200
+[ordering]
+composition = {{ Nb = 0.5, Ta = 0.5 }}
+temperatures = [1500, 2000]
+barriers = {{ Nb = 0.6, Ta = 0.7 }}
+size = [4, 4, 4]
+trajectories = 30
+vacancy_formation = 2.9
 """
 
 
@@ -48,12 +55,18 @@ def test_report_of_an_alloy(tmp_path, capsys):
     assert {f"{p}{s}" for p in pictures for s in (".png", ".csv")} | {
         "expansion.json",
         "alloy.json",
+        "ordering.npz",
+        "landscape.png",
+        "relaxation.png",
         "alloy.log",
     } <= names
     data = json.loads((out / "alloy.json").read_text())
     assert data["expansion"]["cv_rmse_eV_per_atom"] < 2e-3
     assert np.shape(data["equilibrium"]["sro"]) == (2, 3, 2, 2)
     assert len(data["kinetics"]["temperatures"]) == 2
+    slow = [row["relaxation_jumps_per_site"] for row in data["ordering"]["temperatures"]]
+    assert data["ordering"]["coordinates"] == ["alpha Nb-Ta"] and all(0.1 < time < 10 for time in slow)
+    assert data["ordering"]["temperatures"][0]["relaxation_s"] > data["ordering"]["temperatures"][1]["relaxation_s"]
     assert ClusterExpansion.load(out / "expansion.json").species == ("Nb", "Ta")
     assert main(["alloy", str(file), "--out", str(out)]) == 2  # nothing is lost
     assert "exists already" in " ".join(capsys.readouterr().err.split())

@@ -1,0 +1,94 @@
+"""The learned dynamics of ordering in `dftopt alloy FILE`: table [ordering]."""
+
+from typing import Any
+
+import numpy as np
+
+from dftopt import macro
+from dftopt.alloy.equilibrium import check_temperatures
+from dftopt.calculator import alloy_pictures, macro_pictures
+from dftopt.cli import output
+from dftopt.errors import InputError
+
+KEYS = (
+    "composition",
+    "temperatures",
+    "barriers",
+    "size",
+    "trajectories",
+    "shells",
+    "seed",
+    "vacancy_formation",
+    "prefactor",
+)
+WIDTH = 8  # of the networks: drifts of order are nearly linear, and wider ones learn the noise
+PICTURES = ("landscape.png", "relaxation.png")
+TIMES = np.arange(0.0, 8.1, 0.8)  # jumps per site: from the random mixture to equilibrium
+
+
+def simulators(ce, table) -> list[Any]:
+    """One simulator for each temperature of [ordering].
+
+    Raises:
+        InputError: wrong settings, said before anything runs.
+    """
+    for key in ("composition", "temperatures", "barriers"):
+        if key not in table:
+            raise InputError(f"[ordering] needs {key}.")
+    T = check_temperatures(table["temperatures"])
+    count = table.get("trajectories", 64)
+    if isinstance(count, bool) or not isinstance(count, int) or count < 30:
+        raise InputError(f"trajectories = {count!r} in [ordering] must be a whole number of at least 30.")
+    size = tuple(table.get("size", (8, 8, 8)))
+    made = [
+        macro.AlloyOrdering(ce, size, table["composition"], float(t), table["barriers"], shells=table.get("shells", 1))
+        for t in T
+    ]
+    if "vacancy_formation" in table:
+        made[0].seconds(table["vacancy_formation"], table.get("prefactor", 1e13))
+    return made
+
+
+def run(log, ce, table, where: output.Output) -> dict[str, Any]:
+    """Learn the equation of the short-range order and report its landscape and relaxation times."""
+    sims, seed = simulators(ce, table), table.get("seed", 0)
+    log(f"\nordering of {sims[0].n} sites, learned from {table.get('trajectories', 64)} quenches at each temperature\n")
+    parts = [
+        macro.sample(sim, table.get("trajectories", 64), seed=seed + i, times=TIMES, replicas=8, check=False)
+        for i, sim in enumerate(sims)
+    ]
+    fit = macro.fit(macro.join(parts), form="fdr", seed=seed, width=WIDTH, members=3)
+    fit.save(where.file("ordering.npz"))
+    log(f"  {fit}")
+    pairs = " ".join(f"{name.removeprefix('alpha '):>9s}" for name in sims[0].names)
+    unit = "jumps per site, s" if "vacancy_formation" in table else "jumps per site"
+    log(f"\n  T (K)   most probable order: {pairs}   slowest relaxation ({unit})")
+    rows = []
+    for sim, part in zip(sims, parts, strict=True):
+        at = {"temperature": sim.temperature} if fit.parameter_names else None
+        late = part.states[part.time > TIMES[-1] / 2]
+        minima = [p for p in fit.stationary_points(at) if p.index == 0]
+        nearest = min(minima, key=lambda p: np.linalg.norm((p.z - late.mean(0)) / fit.scales.spread), default=None)
+        z = late.mean(0) if nearest is None else nearest.z
+        slow = float(macro.relaxation_times(fit, at, 1, seed)[0])
+        row = {
+            "temperature_K": sim.temperature,
+            "minimum": z,
+            "mean_of_quenches": late.mean(0),
+            "relaxation_jumps_per_site": slow,
+        }
+        text = f"  {sim.temperature:6.0f} {' ' * 22} {' '.join(f'{x:9.4f}' for x in z)}   {slow:10.2f}"
+        if "vacancy_formation" in table:
+            row["relaxation_s"] = slow * sim.seconds(table["vacancy_formation"], table.get("prefactor", 1e13))
+            text += f"   {row['relaxation_s']:.3e}"
+        log(text)
+        rows.append(row)
+    lowest = min(sims, key=lambda s: s.temperature).temperature
+    at = {"temperature": lowest} if fit.parameter_names else None
+    macro_pictures.landscape(
+        where.file(PICTURES[0]), fit, at, fit.stationary_points(at), title=f"Ordering at {lowest:.0f} K"
+    )
+    alloy_pictures.relaxation(
+        where.file(PICTURES[1]), [r["temperature_K"] for r in rows], [r["relaxation_jumps_per_site"] for r in rows]
+    )
+    return {"temperatures": rows, "coordinates": sims[0].names, "status": fit.status, "sites": sims[0].n}
