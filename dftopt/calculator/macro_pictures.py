@@ -148,7 +148,7 @@ def against_data(path, times, data, learned, names, time_unit: str = "", title: 
                 columns |= {f"{name}_{i}_mean": z[..., i].mean(0), f"{name}_{i}_10": low, f"{name}_{i}_90": high}
             axis.set(
                 xlabel=f"Time ({unit})" if unit and len(unit) < 30 else "Time",
-                ylabel=names[i].capitalize(),
+                ylabel=names[i][:1].upper() + names[i][1:],
             )
         panels[0][0].set_title(title, loc="left")
         style.legend_above(figure, panels[0][0], panels[0][-1])
@@ -184,7 +184,7 @@ def _range(z):
 
 
 def _label(fit, i):
-    return fit.names[i].capitalize()
+    return fit.names[i][:1].upper() + fit.names[i][1:]
 
 
 def _height(fit):
