@@ -54,6 +54,15 @@ def test_polymer(monkeypatch):
     assert names["fit"].names == ("extension", "closure 1") and names["points"]
 
 
+@pytest.mark.slow  # two minutes of compilation on one core; its parts are compared in tests/response
+def test_derivatives(monkeypatch):
+    names = run("derivatives", monkeypatch)
+    values, slopes, strains = names["values"], names["slopes"], names["strains"]
+    assert slopes[1] == pytest.approx((values[2] - values[0]) / (strains[2] - strains[0]), rel=0.05)
+    assert abs(names["value"] - names["wanted"]) < 1e-6
+    assert np.ptp(names["r"].phonons()[3:]) < 1e-3
+
+
 OWN = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
 
 
