@@ -74,7 +74,7 @@ def minimize(
             free magnetization is the whole number at which no empty band lies below a filled one of the other spin.
         parametrization: of the occupations: "fixed" (T = 0), "row-norm", "capped-simplex", "auxiliary", or "auto".
         minimizer: "lbfgs" (preconditioned, the default), "cg" (conjugate gradients), "gradient-descent", "adam", or an
-            optax or jaxopt solver object, which sees unconstrained real parameters.
+            optax or jaxopt solver object, which sees unconstrained real parameters; "newton" for molecules at T = 0.
         tol: predicted error of the free energy at which to stop, hartree per atom; 1e-8 for energies, 1e-12 for
             forces to 1e-6 hartree/bohr.
         maxiter: at most this many evaluations of energy and gradient.
