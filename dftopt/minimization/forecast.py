@@ -9,7 +9,9 @@ from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV
 
 PROCESS_GIB = 0.5  # Python, JAX and its compiler before any array
 EVALUATIONS = 15  # of energy and gradient in a usual run
-COPIES = 1.5 * (LBFGS().history + 1) + 10  # of the orbitals: L-BFGS keeps pairs of three in single precision; ten in use
+COPIES = (
+    1.5 * (LBFGS().history + 1) + 10
+)  # of the orbitals: L-BFGS keeps pairs of three in single precision; ten in use
 SECONDS = 6e-9  # per band, point of the grid and transform, with all that goes with them; measured on two cores
 
 
