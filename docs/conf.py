@@ -38,6 +38,7 @@ version = release = dftopt.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_generated", "_build"]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_inline"]
+suppress_warnings = ["ref.python"]  # classes with fields of one name: a field named in a docstring links to any of them
 myst_heading_anchors = 3
 default_role = "code"
 
