@@ -232,9 +232,7 @@ def opened(database: str):
         try:
             db.count()
             break
-        except (
-            Exception
-        ) as error:  # workers that begin together both make the tables: the second finds them when it asks again
+        except Exception as error:  # of workers that begin together both make the tables: the second finds them, later
             if wait is None:
                 raise InputError(
                     f"database = {shown(database)}: the server does not answer ({' '.join(str(error).split())}). Start it, or "

@@ -82,7 +82,7 @@ def main(options) -> int:
             pictures.cross_validation(where.file("cross_validation.png"), ce)
         data = {
             "converged": got.certain, "uncertainty_eV_per_atom": got.uncertainty if got.expansion else None,
-            "rounds": got.rounds, "structures": got.rows, "database": campaign.shown(database), "input": given,
+            "rounds": got.rounds, "structures": got.rows, "database": campaign.shown(database), "input": _without_password(given),
             "version": dftopt.__version__,
         }  # fmt: skip
         report.write_json(where.json, report.plain(data))
@@ -130,3 +130,11 @@ def _bounds(table, species):
             raise InputError(f"composition of {s} in [campaign]: {pair!r} must be a lowest and a highest fraction.")
         out.append(tuple(pair))
     return out
+
+
+def _without_password(given: dict) -> dict:
+    """The input as results keep it."""
+    return {
+        k: campaign.shown(str(v)) if k == "database" else _without_password(v) if isinstance(v, dict) else v
+        for k, v in given.items()
+    }
