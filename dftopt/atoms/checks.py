@@ -262,6 +262,17 @@ def check_finite(name: str, value, unit: str = "") -> float:
     return number
 
 
+def check_truth(name: str, value) -> bool:
+    """True or False; a word such as "off", which Python takes for true, is refused.
+
+    Raises:
+        InputError: anything but a truth value.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name} = {value!r} has to be true or false.")
+    return bool(value)
+
+
 def _real(value) -> float | None:
     """The value of a real scalar (of NumPy and JAX too), None for anything else."""
     if isinstance(value, (str, bytes, bool, np.bool_)) or getattr(value, "shape", ()) != ():

@@ -66,11 +66,12 @@ class PlaneWaves:
         checks.check_atoms(model.atoms, periodic=(False, False, False), needs_cell=True, force=model.force)
         self.model = model
         s = model.structure
-        self.vacuum = find_vacuum(s, coulomb, bool(dipole_correction), model.atoms.pbc, model.charge, model.force)
+        dipole = checks.check_truth("dipole_correction", dipole_correction)
+        self.vacuum = find_vacuum(s, coulomb, dipole, model.atoms.pbc, model.charge, model.force)
         checks.check_periodic(model.atoms, self.vacuum.repeated)
         self.ecut = checks.check_positive("ecut", ecut, "hartree", "Typical values are 10 to 40 hartree.")
         check_reach(model.potentials.values(), self.ecut)
-        self.symmetry_asked = bool(symmetry)
+        self.symmetry_asked = symmetry = checks.check_truth("symmetry", symmetry)
         self._refuse_unallocatable()
         if self.ecut > UNUSUAL:
             warnings.warn(

@@ -17,7 +17,7 @@ from ase.spacegroup.symmetrize import check_symmetry
 from ase.stress import voigt_6_to_full_3x3_stress
 from ase.units import GPa
 
-from dftopt.atoms.checks import check_positive, nearest
+from dftopt.atoms.checks import check_positive, check_truth, nearest
 from dftopt.calculator.files import replacing
 from dftopt.errors import InputError
 
@@ -118,7 +118,7 @@ def relax(
         atoms.set_cell(frames[0].cell.array)
         atoms.set_positions(frames[0].positions, apply_constraint=False)
     theirs = list(atoms.constraints)
-    group = keep_symmetry(atoms) if symmetry else None
+    group = keep_symmetry(atoms) if check_truth("symmetry", symmetry) else None
     if hasattr(calc, "reserve"):
         calc.reserve(atoms, room=ROOM if cell else 0.0)
     recorded = Recorded(calc, frames, ("forces", "stress") if cell else ("forces",), theirs)

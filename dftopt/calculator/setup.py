@@ -113,11 +113,11 @@ def build(
     p["xc"] = model.functional.name
     checks.check_atoms(model.atoms, periodic=(False, False, False), needs_cell=True, force=model.force)
     ecut = _cutoff(model, p["ecut"], notes)
-    dipole = _truth("dipole_correction", p["dipole_correction"])
+    dipole = checks.check_truth("dipole_correction", p["dipole_correction"])
     isolated = find_vacuum(model.structure, p["coulomb"], dipole, atoms.pbc, model.charge, model.force).isolated
     points, shift = _kpts(model, p["kpts"], notes if "kpts" not in parameters else [], isolated)
     basis = PlaneWaves(
-        model, ecut=ecut, kpts=points, shift=shift, symmetry=_truth("symmetry", p["symmetry"]), weights=p["weights"], fft=p["fft"],
+        model, ecut=ecut, kpts=points, shift=shift, symmetry=p["symmetry"], weights=p["weights"], fft=p["fft"],
         coulomb=p["coulomb"], dipole_correction=dipole,
         like=like(model.structure, ecut) if like else None, room=room,
     )  # fmt: skip
@@ -168,7 +168,7 @@ def _model(atoms, p, notes: list[str]) -> Model:
     if wanted is None:
         wanted = isinstance(atoms, Atoms) and bool(np.any(atoms.get_initial_magnetic_moments() != 0))
     given = {k: p[k] for k in ("xc", "pseudopotentials", "charge", "dispersion")}
-    model = Model(atoms, spinpol=wanted, force=_truth("force", p["force"]), **given)
+    model = Model(atoms, spinpol=wanted, force=p["force"], **given)
     if p["spinpol"] is None and not wanted and model.n_electrons % 2 == 1:
         notes.append(
             "spinpol = true: the number of electrons is odd (spinpol = false is faster where nothing is magnetic)"
@@ -177,12 +177,6 @@ def _model(atoms, p, notes: list[str]) -> Model:
             warnings.simplefilter("ignore", DFTOptWarning)
             model = Model(atoms, spinpol=True, force=model.force, **given)
     return model
-
-
-def _truth(name: str, value) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise InputError(f"{name} = {value!r} has to be true or false.")
-    return bool(value)
 
 
 def _whole(name: str, value, least: int = 1) -> int:
@@ -248,7 +242,7 @@ def _kpts(model: Model, kpts, notes: list[str], isolated=(False, False, False)):
     if "shift" in kpts:
         return size, kpoints.check_shift(kpts["shift"])
     gamma = kpts.get("gamma")
-    return size, (0, 0, 0) if gamma is None or _truth("kpts gamma", gamma) else (0.5, 0.5, 0.5)
+    return size, (0, 0, 0) if gamma is None or checks.check_truth("kpts gamma", gamma) else (0.5, 0.5, 0.5)
 
 
 def _one(size, isolated) -> tuple[int, int, int]:

@@ -53,6 +53,8 @@ class Model:
             raise InputError(
                 f"atoms must be an ase.Atoms object, not {type(self.atoms).__name__}: ase.io.read(file) gives one."
             )
+        for name in ("spinpol", "force"):
+            object.__setattr__(self, name, checks.check_truth(name, getattr(self, name)))
         object.__setattr__(self, "atoms", self.atoms.copy())  # a later change of the caller's atoms must not reach us
         checks.check_atoms(self.atoms, periodic=(False, False, False), force=self.force)
         _ = self.functional, self.potentials

@@ -172,6 +172,16 @@ def test_cutoff_in_another_unit(basis):
         basis(ecut=500.0)
 
 
+def test_words_where_true_or_false_is_asked(basis, model, cli):
+    """"off" and "no" are true to Python: symmetry would stay on, spins would be polarized."""
+    refused(lambda: basis(symmetry="off"), ("symmetry = 'off' has to be true or false",))
+    refused(lambda: basis(dipole_correction="no"), ("dipole_correction = 'no'",))
+    refused(lambda: model(spinpol="false"), ("spinpol = 'false'",))
+    refused(lambda: model(force=1), ("force = 1",))
+    status, printed = cli('symmetry = "off"')
+    assert status == 2 and "symmetry = 'off' has to be true or false" in printed
+
+
 def test_fewer_plane_waves_than_bands(minimize):
     refused(lambda: minimize(waves={"ecut": 0.3}), ("only 1 plane waves", "5 bands", "Raise ecut"))
 
