@@ -239,7 +239,7 @@ def static_arrays(basis) -> dict:
         "coulomb": Coulomb(np.asarray(vacuum.radius), vacuum.coulomb, vacuum.axis),
         "middle": vacuum.middle if vacuum.dipole else None,
         "sphere": _sphere(basis) if has_core(basis.model) else None,
-        "n_electrons": basis.model.n_electrons,
+        "n_electrons": np.asarray(basis.model.n_electrons, float),
     }
 
 

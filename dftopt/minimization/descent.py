@@ -183,7 +183,7 @@ def _pass(problem, data, tol, method: Method, s: State) -> tuple[State, Trace]:
         restarted=jnp.where(accept, 0, s.restarted + again),
         iterations=s.iterations + jnp.where(accept & ~first, one, 0),
         evaluations=s.evaluations + one,
-        status=done,
+        status=done.astype(s.status.dtype),  # with the type it came with: or the next call is compiled again
     )
     return state, Trace(state.at.value, state.error, accept)
 

@@ -239,7 +239,7 @@ def _starting_point(model, basis, prepared: Prepared, o: options.Options, start,
             psi = starting.random_orbitals(key, (model.nspin, basis.nk, total, basis.npw), prepared.orbitals)
         steps = RITZ_STEPS[start]
         psi, e, _, _ = starting.lowest_orbitals(
-            psi, potential, prepared.orbitals, steps, 1e-3, prepared.band_block, wanted
+            psi, potential, prepared.orbitals, steps, 1e-3, prepared.band_block, wanted, 0
         )
         counted += starting.work(psi, np.prod(psi.shape[:3]) * (steps + 1), 2)
         psi, empty, e = psi[:, :, :nb], psi[:, :, nb:total], e[..., :nb]

@@ -8,19 +8,15 @@ import jax.numpy as jnp
 
 from dftopt.bases.gaussians import Gaussians
 from dftopt.bases.planewaves import PlaneWaves
-from dftopt.energy.fields import density as density_of
-from dftopt.energy.free_energy import weights
-from dftopt.energy.prepared import Key, strained_cell
+from dftopt.energy.prepared import strained_cell
 from dftopt.errors import InputError
-from dftopt.minimization.problem import Problem
 from dftopt.minimization.smearing import against
 from dftopt.properties.implicit import mixing
-from dftopt.properties.implicit.apart import apart
 from dftopt.properties.implicit.entries import WhenRead
 from dftopt.properties.implicit.inputs import checked
 from dftopt.properties.implicit.levels import edges, eigenvalues, filled_levels, gap
 from dftopt.properties.implicit.minimum import Ground, Solve, ground, parameters
-from dftopt.properties.implicit.stationary import filling_of, internal_energy, prepared_at, summed_of
+from dftopt.properties.implicit.stationary import density_of, statistics
 
 
 class Differentiable:
@@ -128,20 +124,26 @@ class Outputs(WhenRead):
     @property
     def state(self) -> dict:
         """Orbitals and auxiliary Hamiltonian; see `implicit.stationary`."""
-        if "state" not in self._known:
-            self._known["state"] = self._ground.state(self._inputs)
-        return self._known["state"]
+        return self._kept("state", lambda: self._ground.state(self._inputs))
+
+    def _kept(self, name: str, compute):
+        if name not in self._known:
+            self._known[name] = compute()
+        return self._known[name]
 
     @property
-    def parts(self) -> dict:
-        """See `_parts`."""
-        if "parts" not in self._known:
-            self._known["parts"] = _parts(self._inputs, self.state, **self._static)
-        return self._known["parts"]
+    def _at(self) -> dict:
+        return self._kept("at", lambda: self._ground.at(self._inputs))
 
     @property
-    def _static(self) -> dict:
-        return {"arrays": self._ground.arrays, "key": self._ground.key, "problem": self._ground.problem}
+    def _statistics(self) -> dict:
+        """See `implicit.stationary.statistics`."""
+        return self._kept("statistics", lambda: self._ground.apart(statistics, self._at, self.state))
+
+    @property
+    def _slopes(self) -> dict:
+        """Partial derivatives of the energy in the inputs at the state, themselves differentiable."""
+        return self._kept("slopes", lambda: self._ground.energy_and_slopes(self._inputs, self.state)[1])
 
     @property
     def _metal(self) -> bool:
@@ -155,17 +157,10 @@ class Outputs(WhenRead):
     def _energy(self):
         if not self._metal:
             return self._free_energy()
-        return self._free_energy() + self._inputs["temperature"] * self.parts["entropy"]
-
-    def _gradient(self, name: str):
-        """Partial derivative of the energy in an input at the state, itself differentiable."""
-        g = self._ground
-        return apart(
-            lambda inputs, rows: _partial(inputs, rows, g.arrays, g.key, name), self._inputs, self.parts["rows"]
-        )
+        return self._free_energy() + self._inputs["temperature"] * self._statistics["entropy"]
 
     def _forces(self):
-        f = -self._gradient("positions") @ jnp.linalg.inv(jnp.eye(3) + self._inputs["strain"])
+        f = -self._slopes["positions"] @ jnp.linalg.inv(jnp.eye(3) + self._inputs["strain"])
         return f - jnp.mean(f, axis=0)
 
     def _stress(self):
@@ -173,7 +168,7 @@ class Outputs(WhenRead):
         if any(vacuum.isolated):
             raise InputError(f"coulomb = {vacuum.coulomb!r}: the stress of a cell with vacuum is not available here.")
         strain = self._inputs["strain"]
-        s = self._gradient("strain") @ (jnp.eye(3) + strain).T
+        s = self._slopes["strain"] @ (jnp.eye(3) + strain).T
         volume = jnp.abs(jnp.linalg.det(strained_cell(self._ground.arrays["cell"], strain)))
         return 0.5 * (s + s.T) / volume
 
@@ -185,7 +180,7 @@ class Outputs(WhenRead):
 
     def _fermi_level(self):
         if self._metal:
-            return jnp.mean(self.parts["mu"])
+            return jnp.mean(self._statistics["mu"])
         top, bottom = edges(self["eigenvalues"], self._ground.filled)
         return 0.5 * (top + bottom)
 
@@ -193,7 +188,7 @@ class Outputs(WhenRead):
         e = self["eigenvalues"]
         if not self._metal:
             return filled_levels(e, self._ground.filled)
-        scaled = (e - against(self.parts["mu"], e)) / self._inputs["temperature"]
+        scaled = (e - against(self._statistics["mu"], e)) / self._inputs["temperature"]
         return self._ground.problem.kind.occupation(scaled)
 
     def _gap(self):
@@ -201,10 +196,10 @@ class Outputs(WhenRead):
         return gap(e, self._ground.filled, self._metal)
 
     def _density(self):
-        return self.parts["density"]
+        return self._ground.apart(density_of, self._at, self.state)
 
     def _magnetization(self):
-        return self.parts["magnetization"]
+        return self._statistics["magnetization"]
 
 
 ENTRIES = {
@@ -222,50 +217,24 @@ ENTRIES = {
 }
 
 
-@partial(jax.jit, static_argnames=("key", "problem"))
-def _parts(inputs, x, arrays, key: Key, problem: Problem) -> dict:
-    """Orbitals that carry their occupations, chemical potentials, entropy, density and magnetization of a state."""
-    prepared = prepared_at(inputs, arrays, key)
-    rows, f, mu, entropy = filling_of(x, inputs, prepared, problem)
-    n = jnp.sum(weights(prepared) * f, axis=(1, 2))
-    return {
-        "rows": rows,
-        "mu": mu,
-        "entropy": entropy,
-        "density": density_of(summed_of(x, inputs, prepared, problem), prepared),
-        "magnetization": n[0] - n[-1],
-    }
-
-
-@partial(jax.jit, static_argnames=("key", "name"))
-def _partial(inputs, rows, arrays, key: Key, name: str):
-    return jax.grad(lambda part: internal_energy({**inputs, name: part}, rows, arrays, key))(inputs[name])
-
-
-@partial(jax.jit, static_argnames=("key",))
-def _internal(inputs, rows, arrays, key: Key):
-    return internal_energy(inputs, rows, arrays, key)
-
-
-@partial(jax.jit, static_argnames=("key",))
-def _full_gradient(inputs, rows, arrays, key: Key):
-    return jax.grad(lambda i: internal_energy(i, rows, arrays, key))(inputs)
-
-
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _free_energy(ground: Ground, inputs: dict):
     """A at the minimum; its first derivative needs no linear solve, the second one of them per direction."""
-    parts = _parts(inputs, ground.state(inputs), ground.arrays, ground.key, ground.problem)
-    return _internal(inputs, parts["rows"], ground.arrays, ground.key) - inputs["temperature"] * parts["entropy"]
+    return _free_energy_and_slopes(ground, inputs)[0]
+
+
+def _free_energy_and_slopes(ground: Ground, inputs: dict):
+    x = ground.state(inputs)
+    energy, slopes = ground.energy_and_slopes(inputs, x)
+    if ground.problem.parametrization == "fixed":
+        return energy, slopes
+    s = ground.apart(statistics, ground.at(inputs), x)
+    slopes = {**slopes, "temperature": -s["entropy"], "electrons": slopes["electrons"] + jnp.mean(s["mu"])}
+    return energy - inputs["temperature"] * s["entropy"], slopes
 
 
 @_free_energy.defjvp
 def _free_energy_jvp(ground: Ground, primals, tangents):
     (inputs,), (change,) = primals, tangents
-    parts = _parts(inputs, ground.state(inputs), ground.arrays, ground.key, ground.problem)
-    energy = apart(lambda i, rows: _internal(i, rows, ground.arrays, ground.key), inputs, parts["rows"])
-    slopes = apart(lambda i, rows: _full_gradient(i, rows, ground.arrays, ground.key), inputs, parts["rows"])
-    slope = sum(jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(slopes), jax.tree.leaves(change), strict=True))
-    if ground.problem.parametrization != "fixed":
-        slope = slope - parts["entropy"] * change["temperature"] + jnp.mean(parts["mu"]) * change["electrons"]
-    return energy - inputs["temperature"] * parts["entropy"], slope
+    value, slopes = _free_energy_and_slopes(ground, inputs)
+    return value, sum(jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(slopes), jax.tree.leaves(change), strict=True))

@@ -57,7 +57,7 @@ class MolecularOutputs(WhenRead):
         if "parts" not in self._known:
             state, ground = self._ground.state(self._inputs), self._ground
             a = ground.arrays(self._inputs)
-            found = apart(lambda i, x: _parts(i, x, a, ground.key), self._inputs, state)
+            found = apart(_parts, (self._inputs, state), (a,), key=ground.key)
             self._known["parts"] = {**found, "eta": state["eta"]}
         return self._known["parts"]
 
@@ -143,7 +143,7 @@ def _free(inputs, x, a, key: MolecularKey):
 def _slopes(ground: MolecularGround, inputs: dict, x: dict) -> dict:
     """Partial derivatives of the free energy in all inputs at a fixed state."""
     a = ground.arrays(inputs)
-    found = apart(lambda i, y: _energy_slopes(i, y, a, ground.key), inputs, x)
+    found = apart(_energy_slopes, (inputs, x), (a,), key=ground.key)
     d3 = dispersion_of(ground.model, (False, False, False))
     if d3 is None:
         return found
@@ -156,8 +156,8 @@ def _free_energy(ground: MolecularGround, inputs: dict):
     """A at the minimum; its first derivative needs no linear solve."""
     x = ground.state(inputs)
     a = ground.arrays(inputs)
-    parts, d3 = _parts(inputs, x, a, ground.key), dispersion_of(ground.model, (False, False, False))
-    value = _energy_at(inputs, x, a, ground.key) - inputs["temperature"] * parts["entropy"]
+    parts, d3 = _parts(inputs, x, a, key=ground.key), dispersion_of(ground.model, (False, False, False))
+    value = _energy_at(inputs, x, a, key=ground.key) - inputs["temperature"] * parts["entropy"]
     return value if d3 is None else value + dispersion(inputs["positions"], jnp.eye(3), d3)
 
 

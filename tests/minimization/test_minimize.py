@@ -1,5 +1,6 @@
 import warnings
 
+import jax
 import jaxopt
 import numpy as np
 import optax
@@ -8,6 +9,7 @@ from systems import METAL, aluminium, aluminium_result, silicon, silicon_result
 
 import dftopt
 from dftopt.errors import InputError, NotConverged
+from dftopt.minimization import descent
 from dftopt.minimization.clock import Clock
 from dftopt.minimization.smearing import FermiDirac
 
@@ -192,3 +194,21 @@ def test_a_list_gives_a_list():
         dftopt.minimize([a], b)
     with pytest.raises(InputError, match="as many as there are models"):
         dftopt.minimize([a, c], [b, d], start=["atomic"])
+
+
+def test_later_calls_of_the_descent_run_the_program_of_the_first(monkeypatch):
+    """A long minimization is several calls of one compiled program: the state comes out with the types it went in with."""
+    model, basis = aluminium()
+    states = []
+    run = descent.run
+
+    def watched(problem, state, *more):
+        out = run(problem, state, *more)
+        states.append((state, out[0]))
+        return out
+
+    monkeypatch.setattr(descent, "run", watched)
+    dftopt.minimize(model, basis, maxiter=1, progress=False, **METAL)
+    before, after = (jax.tree.map(lambda a: jax.typeof(a).str_short(True), s) for s in states[0])
+    weak = lambda s: [x.weak_type for x in jax.tree.leaves(s)]
+    assert before == after and weak(states[0][0]) == weak(states[0][1])

@@ -25,13 +25,13 @@ import jax
 import jax.numpy as jnp
 
 from dftopt.energy.free_energy import apply_hamiltonian, orbital_terms, potential_energy, weights
-from dftopt.energy.prepared import Key, Prepared
+from dftopt.energy.prepared import Prepared
 from dftopt.minimization import occupations as occ
 from dftopt.minimization.orbitals import overlap, teter, to_complex, to_real
 from dftopt.minimization.problem import Problem
 from dftopt.minimization.smearing import chemical_potential, per_reservoir
 from dftopt.properties.implicit.conjugate_gradients import solve_positive
-from dftopt.properties.implicit.stationary import prepared_at, rotate, summed_of
+from dftopt.properties.implicit.stationary import prepared_of, rotate, summed_of
 
 TINY = 1e-250  # occupations below count as this: scaled and scaled back they cancel
 LIFT = 0.05  # hartree
@@ -53,14 +53,14 @@ class Point(NamedTuple):
     preconditioner: Any
 
 
-def point_at(inputs: dict, x: dict, arrays: dict, key: Key, problem: Problem) -> Point:
+def point_at(at: dict, x: dict, rest: Prepared, problem: Problem) -> Point:
     """Scales, potential and kernel of a state."""
-    prepared = prepared_at(inputs, arrays, key)
+    prepared = prepared_of(at, rest)
     psi, eta, w = x["psi"], x["eta"], weights(prepared)
     if problem.parametrization == "fixed":
         scale_y, scale_z, shift, lift = jnp.sqrt(2 * w * problem.fixed_occupations(psi.shape[:3])), None, None, 0.0
     else:
-        t, kind = inputs["temperature"], problem.kind
+        t, kind = at["temperature"], problem.kind
         e = jnp.real(jnp.diagonal(eta, axis1=-2, axis2=-1))
         mu = chemical_potential(e, w, prepared.filling, t, kind)
         scaled = (e - mu.reshape(-1, 1, 1)) / t
@@ -72,7 +72,7 @@ def point_at(inputs: dict, x: dict, arrays: dict, key: Key, problem: Problem) ->
         shift = jnp.diagonal(scale_z, axis1=-2, axis2=-1)
         total = per_reservoir(shift**2, len(mu)).reshape(-1, 1, 1)
         shift = shift / jnp.sqrt(jnp.where(total > 1e-200, total, 1.0))
-    summed = summed_of(x, inputs, prepared, problem)
+    summed = summed_of(x, at["temperature"], prepared, problem)
     potential, kernel = jax.linearize(jax.grad(lambda n: potential_energy(n, prepared)[0]), summed)
     half_q2 = prepared.orbitals.half_q2[:, None]
     kinetic = jnp.sum((psi.real**2 + psi.imag**2) * half_q2, axis=-1)
@@ -131,18 +131,18 @@ def as_complex(v):
     return tuple(None if part is None else to_complex(part) for part in v)
 
 
-@partial(jax.jit, static_argnames=("key", "problem"))
-def right_hand_side(inputs, x, d_residual, d_h, arrays, key: Key, problem: Problem):
+@partial(jax.jit, static_argnames="problem")
+def right_hand_side(d_residual, d_h, at, x, rest, problem: Problem):
     """Scaled change of the gradient that inputs cause at a fixed state, negative; real arrays."""
-    p = point_at(inputs, x, arrays, key, problem)
+    p = point_at(at, x, rest, problem)
     y = -p.scale_y[..., None] * project(p, d_residual)
     return as_real((y, None if p.scale_z is None else without_shift(p, p.scale_z * d_h)))
 
 
-@partial(jax.jit, static_argnames=("key", "problem"))
-def state_change(inputs, x, v, d_h, arrays, key: Key, problem: Problem):
+@partial(jax.jit, static_argnames="problem")
+def state_change(v, d_h, at, x, rest, problem: Problem):
     """Change of the state from the scaled solution and the change of h at a fixed state."""
-    p = point_at(inputs, x, arrays, key, problem)
+    p = point_at(at, x, rest, problem)
     y, z = as_complex(v)
     vpsi = in_potential(p, p.kernel(density_change(p, y, z)))
     d_eta = overlap(p.psi, vpsi)
@@ -150,10 +150,10 @@ def state_change(inputs, x, v, d_h, arrays, key: Key, problem: Problem):
     return {"psi": project(p, y) / scale, "eta": d_h + 0.5 * (d_eta + d_eta.conj().swapaxes(-1, -2))}
 
 
-@partial(jax.jit, static_argnames=("key", "problem"))
-def conjugate_gradients(inputs, x, b, tol, limit, arrays, key: Key, problem: Problem):
+@partial(jax.jit, static_argnames="problem")
+def conjugate_gradients(at, x, b, tol, limit, rest, problem: Problem):
     """Solution of operator v = b; see `solve_positive`."""
-    p = point_at(inputs, x, arrays, key, problem)
+    p = point_at(at, x, rest, problem)
 
     def precondition(v):
         y, z = v

@@ -15,14 +15,15 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad
 
-from dftopt.energy.free_energy import apply_hamiltonian, potential_energy
-from dftopt.energy.prepared import Key
+from dftopt.energy.free_energy import apply_hamiltonian
+from dftopt.energy.prepared import Prepared
 from dftopt.errors import InputError
 from dftopt.minimization.orbitals import overlap
 from dftopt.minimization.problem import Problem
+from dftopt.properties.implicit.apart import apart
 from dftopt.properties.implicit.batches import loop_over_batches
 from dftopt.properties.implicit.minimum import FINEST, Ground
-from dftopt.properties.implicit.stationary import prepared_at, summed_of
+from dftopt.properties.implicit.stationary import potential_of, prepared_of
 
 DEGENERATE = 1e-6  # hartree; levels closer than this are one
 EDGE = -1  # in place of a spin: states at an edge of the gap, at any k
@@ -54,12 +55,10 @@ def clusters_of(e) -> Clusters:
 # ---------------------------------------------------------------------------------------------------- the bands
 
 
-@partial(jax.jit, static_argnames=("key", "problem"))
-def hamiltonian_among(inputs, x, bands, arrays, key: Key, problem: Problem):
+@partial(jax.jit, static_argnames="problem")
+def hamiltonian_among(at: dict, x: dict, bands, rest: Prepared, problem: Problem):
     """<u_i|H|u_j> (s, k, b, b) of given orbitals in the potential of a state."""
-    prepared = prepared_at(inputs, arrays, key)
-    summed = summed_of(x, inputs, prepared, problem)
-    potential = jax.grad(lambda n: potential_energy(n, prepared)[0])(summed)
+    potential, prepared = potential_of(at, x, rest, problem), prepared_of(at, rest)
     return overlap(bands, apply_hamiltonian(bands, potential, prepared.orbitals, prepared.band_block))
 
 
@@ -72,7 +71,8 @@ def _bands(*leaves, ground: Ground):
     inputs, x = ground.pack(leaves[:-2]), {"psi": leaves[-2], "eta": leaves[-1]}
     result, _ = ground.find(inputs)
     wanted = result.psi.shape[2]
-    found, _, norms = ground.lowest(inputs, x, result.psi, ground.buffer(inputs, x, result.psi))
+    at = ground.at(inputs)
+    found, _, norms = ground.lowest(at, x, result.psi, ground.buffer(at, result.psi))
     if float(jnp.max(norms[..., :wanted])) > 100 * FINEST:
         raise InputError(
             f"The empty levels did not settle to {100 * FINEST:g} hartree (they are at {float(jnp.max(norms[..., :wanted])):.1e}): "
@@ -167,20 +167,11 @@ for _p in (guard, weigh):
     ad.primitive_jvps[_p] = _linear_jvp(_p)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _among_bands(ground: Ground, inputs, x):
-    """H among the lowest orbitals, filled and empty."""
-    rows = bands.bind(*jax.tree.leaves(inputs), x["psi"], x["eta"], ground=ground)
-    return hamiltonian_among(inputs, x, rows, arrays=ground.arrays, key=ground.key, problem=ground.problem)
-
-
-@_among_bands.defjvp
-def _among_bands_jvp(ground: Ground, primals, tangents):
-    inputs, x = primals
-    rows = bands.bind(*jax.tree.leaves(inputs), x["psi"], x["eta"], ground=ground)
-    static = {"arrays": ground.arrays, "key": ground.key, "problem": ground.problem}
-    h, push = jax.linearize(lambda i, y: hamiltonian_among(i, y, rows, **static), inputs, x)
-    return h, push(*tangents)  # the change of the rows drops out: they span an invariant space of H
+    """H among the lowest orbitals, filled and empty; the change of the orbitals drops out: they span an invariant space of H."""
+    fixed = jax.lax.stop_gradient((inputs, x))
+    rows = bands.bind(*jax.tree.leaves(fixed[0]), fixed[1]["psi"], fixed[1]["eta"], ground=ground)
+    return apart(hamiltonian_among, (ground.at(inputs), x), (rows, ground.rest), problem=ground.problem)
 
 
 def eigenvalues(ground: Ground, inputs: dict, x: dict, together: bool = False):

@@ -7,8 +7,8 @@ as `ground` what finds minima: `Ground`, or `molecule.MolecularGround`.
 
 import copy
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -17,24 +17,32 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad
 
-from dftopt.energy.prepared import Key, key_of, static_arrays
+from dftopt.energy.prepared import Key, Prepared, key_of, static_arrays
 from dftopt.errors import InputError, NotConverged
 from dftopt.minimization import start as starting
 from dftopt.minimization.ground_state import minimize
 from dftopt.minimization.problem import Problem
 from dftopt.precision import one_blas_thread
 from dftopt.properties.implicit import hessian
+from dftopt.properties.implicit.apart import SECOND, apart, linear, strong
 from dftopt.properties.implicit.batches import loop_over_batches
-from dftopt.properties.implicit.stationary import INPUTS, potential_of, residual, rotate
+from dftopt.properties.implicit.stationary import (
+    INPUTS,
+    OF_ORBITALS,
+    energy_and_slopes,
+    potential_of,
+    prepared_at,
+    residual,
+    rest_of,
+    rotate,
+    setting,
+    slopes_of,
+)
 
 SOLVE_TOL = 1e-12  # of the preconditioned residual, relative
 ENOUGH = 1e-8  # relative residual at which a solve that roundoff has stopped still counts
 PRODUCTS = 600  # at most, per solve
 SETTLED = 1e-10  # residual of the state below which no Newton step follows, hartree
-SECOND = (
-    "The second derivative of the state at the minimum, which is a third one of the free energy, is not available: take central "
-    "differences of the first derivative. (Second derivatives of energy and free_energy, and first ones of all else, are.)"
-)
 FINEST = 3e-9  # residual of empty bands, hartree
 KEPT = 6  # states kept, by inputs
 
@@ -55,6 +63,8 @@ class Ground:
         model, basis: without symmetry of the k points but time reversal.
         options: of `minimize`.
         arrays, key, problem: see `energy.prepared` and `minimization.problem`.
+        tree: structure of the inputs.
+        rest: what the inputs do not change, see `stationary.rest_of`.
         solves: records of all linear solves.
         results: `Result` and state of the latest inputs.
     """
@@ -66,6 +76,7 @@ class Ground:
     key: Key
     problem: Problem
     tree: Any
+    rest: Prepared
     solves: list[Solve] = field(default_factory=list)
     results: OrderedDict = field(default_factory=OrderedDict)
     nbands: int | None = None
@@ -80,6 +91,23 @@ class Ground:
         """Inputs from their leaves."""
         return jax.tree.unflatten(self.tree, leaves)
 
+    def at(self, inputs: dict) -> dict:
+        """See `stationary.setting`."""
+        return apart(setting, (inputs,), (self.arrays,), key=self.key)
+
+    def residual(self, inputs: dict, x: dict):
+        """See `stationary.residual`."""
+        return self.apart(residual, self.at(inputs), x)
+
+    def apart(self, function, at: dict, x: dict):
+        """A function of setting and state, differentiable."""
+        return apart(function, (at, x), (self.rest,), problem=self.problem)
+
+    def energy_and_slopes(self, inputs: dict, x: dict) -> tuple[Any, dict]:
+        """E of a state and its partial derivatives in all inputs at fixed orbitals and occupations."""
+        energy, slopes = self.apart(energy_and_slopes, self.at(inputs), x)
+        return energy, apart(slopes_of, (inputs, slopes), (self.arrays,), key=self.key)
+
     def find(self, inputs: dict):
         """Result and state (NumPy) at concrete inputs; kept."""
         return remembered(self.results, inputs, lambda leaves: self._find(self.pack(leaves)))
@@ -89,12 +117,10 @@ class Ground:
         """Arrays of a scaled change: of orbitals, and at T > 0 of the auxiliary Hamiltonian."""
         return 1 if self.problem.parametrization == "fixed" else 2
 
-    def invert(self, inputs: dict, x: dict, b, tol, limit):
-        """Solution of the scaled linear system, relative residual, products."""
-        b = (*b, None)[:2]
-        v, size, n = hessian.conjugate_gradients(
-            inputs, x, b, tol, limit, arrays=self.arrays, key=self.key, problem=self.problem
-        )
+    def invert(self, operands, x: dict, b, tol, limit):
+        """Solution of the scaled linear system, relative residual, products; `operands` of `change`."""
+        at, b = jax.tree.unflatten(self._at_tree, [strong(y) for y in operands]), (*map(strong, b), None)[:2]
+        v, size, n = hessian.conjugate_gradients(at, x, b, tol, limit, self.rest, problem=self.problem)
         return tuple(part for part in v if part is not None), size, n
 
     @one_blas_thread
@@ -132,25 +158,25 @@ class Ground:
 
         The bands that hold next to nothing settle in the potential of the others: rotations among all bands respond.
         """
-        problem, psi = self.problem, result.point["psi"]
+        problem, psi, at = self.problem, result.point["psi"], self.at(inputs)
         metal = problem.parametrization != "fixed"
         if metal:
             psi = result.psi[:, :, : psi.shape[2]]
             eta = jnp.asarray(result.eigenvalues[:, :, : psi.shape[2], None] * np.eye(psi.shape[2]), complex)
             x = {"psi": psi, "eta": eta}
-            buffer = self.buffer(inputs, x, psi)
+            buffer = self.buffer(at, psi)
         else:
             x = {"psi": psi, "eta": jnp.zeros((*psi.shape[:3], psi.shape[2]), complex)}
-            x = in_frame({"psi": psi, "eta": self._residual(inputs, x)[1]}, problem)
+            x = in_frame({"psi": psi, "eta": residual(at, x, self.rest, problem=problem)[1]}, problem)
         before = np.inf
         for step in range(4):
             if metal and step < 2:
-                psi, e, _ = self.lowest(inputs, x, x["psi"], buffer)
+                psi, e, _ = self.lowest(at, x, x["psi"], buffer)
                 buffer = psi[:, :, e.shape[2] - buffer.shape[2] :]
                 n = x["psi"].shape[2]
                 x = {"psi": psi[:, :, :n], "eta": (e[:, :, :n, None] * jnp.eye(n)).astype(complex)}
-            d_psi, d_h = self._residual(inputs, x)
-            present = hessian_weight(inputs, x, self.arrays, self.key, problem)
+            d_psi, d_h = residual(at, x, self.rest, problem=problem)
+            present = hessian_weight(at, x, self.rest, problem)
             size = float(jnp.max(jnp.sqrt(jnp.sum(jnp.abs(d_psi) ** 2, axis=-1)) * present))
             size = max(size, float(jnp.max(jnp.abs(d_h) * present[..., None] * present[..., None, :])))
             if size < SETTLED or size > 0.5 * before:
@@ -160,32 +186,36 @@ class Ground:
             x = in_frame(_moved(x, change, problem), problem)
         return x
 
-    def buffer(self, inputs, x, psi):
+    def _orbitals(self, at: dict):
+        return replace(self.rest.orbitals, **{name: at[name] for name in OF_ORBITALS})
+
+    def buffer(self, at, psi):
         """Two random orbitals per k point, which help the highest band to settle."""
-        _, orbitals = potential_of(inputs, x, self.arrays, self.key, self.problem)
         most = int(self.basis.counts.min()) - psi.shape[2]
         shape = (*psi.shape[:2], max(0, min(2, most)), psi.shape[3])
-        return starting.random_orbitals(jax.random.key(7), shape, orbitals)
+        return starting.random_orbitals(jax.random.key(7), shape, self._orbitals(at))
 
-    def lowest(self, inputs, x, psi, buffer):
+    def lowest(self, at, x, psi, buffer):
         """Orbitals, buffer included, in the potential of a state, settled to `FINEST`; levels and residuals."""
-        potential, orbitals = potential_of(inputs, x, self.arrays, self.key, self.problem)
+        potential = potential_of(at, x, self.rest, problem=self.problem)
         full = jnp.concatenate([psi, buffer], axis=2)
         psi, e, norms, _ = starting.lowest_orbitals(
-            full, potential, orbitals, 200, FINEST, self.key.band_block, psi.shape[2]
+            full, potential, self._orbitals(at), 200, FINEST, self.key.band_block, psi.shape[2], 0
         )
         return psi, e, norms
 
-    def _residual(self, inputs, x):
-        return _residual(inputs, x, self.arrays, self.key, self.problem)
-
     def change(self, inputs, x, d_residual, d_h) -> dict:
         """Change of the state that makes up for a change of the residual."""
-        static = {"arrays": self.arrays, "key": self.key, "problem": self.problem}
-        b = hessian.right_hand_side(inputs, x, d_residual, d_h, **static)
-        operands = [*(part for part in b if part is not None), *jax.tree.leaves(inputs), x["psi"], x["eta"]]
-        v = solve.bind(*operands, ground=self)
-        return hessian.state_change(inputs, x, (v[0], v[1] if len(v) > 1 else None), d_h, **static)
+        at = self.at(inputs)
+        known = {"constants": (at, x, self.rest), "problem": self.problem}
+        b = linear(hessian.right_hand_side, (d_residual, d_h), **known)
+        v = solve.bind(*(part for part in b if part is not None), *jax.tree.leaves(at), x["psi"], x["eta"], ground=self)
+        return linear(hessian.state_change, ((v[0], v[1] if len(v) > 1 else None), d_h), **known)
+
+    @cached_property
+    def _at_tree(self):
+        inputs = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), parameters(self.model, self.options))
+        return jax.tree.structure(jax.eval_shape(partial(setting, key=self.key), inputs, self.arrays))
 
 
 def remembered(results: OrderedDict, inputs: dict, compute):
@@ -206,16 +236,9 @@ def ground(model, basis, options: dict) -> Ground:
     arrays = static_arrays(basis)
     if options.get("magnetization") is not None:
         arrays["magnetization"] = jnp.asarray(float(options["magnetization"]))
-    problem = options_of(model, basis, options).problem
-    return Ground(
-        model,
-        basis,
-        options,
-        jax.tree.map(jnp.asarray, arrays),
-        key_of(model, basis),
-        problem,
-        jax.tree.structure(inputs),
-    )
+    arrays, key = jax.tree.map(strong, arrays), key_of(model, basis)
+    problem, tree = options_of(model, basis, options).problem, jax.tree.structure(inputs)
+    return Ground(model, basis, options, arrays, key, problem, tree, rest_of(prepared_at(inputs, arrays, key)))
 
 
 def options_of(model, basis, given: dict):
@@ -249,15 +272,10 @@ def _refuse_metal(result) -> None:
         )
 
 
-@partial(jax.jit, static_argnames=("key", "problem"))
-def _residual(inputs, x, arrays, key, problem):
-    return residual(inputs, x, arrays, key, problem)
-
-
-@partial(jax.jit, static_argnames=("key", "problem"))
-def hessian_weight(inputs, x, arrays, key, problem):
+@partial(jax.jit, static_argnames="problem")
+def hessian_weight(at, x, rest, problem):
     """Root of the occupations (s, k, b): how much a residual matters."""
-    p = hessian.point_at(inputs, x, arrays, key, problem)
+    p = hessian.point_at(at, x, rest, problem)
     return jnp.minimum(1.0, p.scale_y / jnp.max(p.scale_y))
 
 
@@ -308,8 +326,8 @@ def _minimum_jvp(primals, tangents, *, ground):
     x = dict(zip(("psi", "eta"), minimum.bind(*primals, ground=ground), strict=True))
     inputs = ground.pack(primals)
     changes = ground.pack([ad.instantiate_zeros(t) for t in tangents])
-    _, push = jax.linearize(lambda i: ground._residual(i, x), inputs)
-    change = ground.change(inputs, x, *push(changes))
+    _, d = jax.jvp(lambda i: ground.residual(i, x), (inputs,), (changes,))
+    change = ground.change(inputs, x, *d)
     return [x["psi"], x["eta"]], [change["psi"], change["eta"]]
 
 
@@ -318,20 +336,19 @@ loop_over_batches(minimum)
 
 
 def _split(operands, ground):
-    """Right-hand side, inputs, state."""
-    parts = ground.parts
-    *leaves, psi, eta = operands[parts:]
-    return operands[:parts], ground.pack(leaves), {"psi": psi, "eta": eta}
+    """Right-hand side, what else the ground takes, state."""
+    *others, psi, eta = operands[ground.parts :]
+    return operands[: ground.parts], others, {"psi": strong(psi), "eta": strong(eta)}
 
 
 @solve.def_impl
 def _solve(*operands, ground):
-    b, inputs, x = _split(operands, ground)
-    v, residual, n = ground.invert(inputs, x, b, SOLVE_TOL, PRODUCTS)
-    ground.solves.append(Solve(float(residual), int(n)))
-    if not float(residual) < ENOUGH:
+    b, others, x = _split(operands, ground)
+    v, left, n = ground.invert(others, x, b, SOLVE_TOL, PRODUCTS)
+    ground.solves.append(Solve(float(left), int(n)))
+    if not float(left) < ENOUGH:
         raise NotConverged(
-            f"The linear solve of a derivative stopped at a relative residual of {float(residual):.1e} after {int(n)} products "
+            f"The linear solve of a derivative stopped at a relative residual of {float(left):.1e} after {int(n)} products "
             "with the Hessian: the minimum is nearly unstable, or no minimum. Look at dftopt.stability(result), give a higher "
             "temperature, or more bands."
         )

@@ -35,6 +35,7 @@ from dftopt.minimization.ground_state import minimize
 from dftopt.minimization.smearing import Smearing, against, chemical_potential, per_reservoir
 from dftopt.minimization.unconstrained import root_occupation
 from dftopt.precision import one_blas_thread
+from dftopt.properties.implicit.apart import apart, linear
 from dftopt.properties.implicit.batches import loop_over_batches
 from dftopt.properties.implicit.conjugate_gradients import solve_positive
 from dftopt.properties.implicit.minimum import Solve, minimum, remembered, solve
@@ -207,13 +208,13 @@ def _invert(inputs, x, b, tol, limit, a, key: MolecularKey):
 
 
 @partial(jax.jit, static_argnames="key")
-def _right_hand_side(inputs, x, change, a, key: MolecularKey):
+def _right_hand_side(change, inputs, x, a, key: MolecularKey):
     s = _scaled(inputs, x, a, key)
     return _within(s, s.root * change)
 
 
 @partial(jax.jit, static_argnames="key")
-def _change(inputs, x, z, change, a, key: MolecularKey):
+def _change(z, change, inputs, x, a, key: MolecularKey):
     s = _scaled(inputs, x, a, key)
     return change - s.kernel(s.root * _within(s, z))
 
@@ -295,31 +296,33 @@ class MolecularGround:
         x = {"psi": c, "eta": np.asarray(result.eigenvalues)[:, 0, :, None] * np.eye(c.shape[1])}
         before = np.inf
         for _ in range(6):
-            d = residual(inputs, x, a, self.key)
+            d = residual(inputs, x, a, key=self.key)
             size = float(jnp.max(jnp.abs(d)))
             if size < SETTLED or size > 0.5 * before:
                 break
             before = size
-            z, found, n = _invert(inputs, x, _right_hand_side(inputs, x, d, a, self.key), 1e-12, 600, a, self.key)
+            z, found, n = _invert(inputs, x, _right_hand_side(d, inputs, x, a, key=self.key), 1e-12, 600, a, self.key)
             self.solves.append(Solve(float(found), int(n)))
-            eta = x["eta"] + np.asarray(_change(inputs, x, z, d, a, self.key))
+            eta = x["eta"] + np.asarray(_change(z, d, inputs, x, a, key=self.key))
             e, u = np.linalg.eigh(0.5 * (eta + eta.swapaxes(1, 2)))
             x = {"psi": u.swapaxes(1, 2) @ x["psi"], "eta": e[..., None] * np.eye(e.shape[-1])}
         return x
 
-    def _residual(self, inputs: dict, x: dict):
+    def residual(self, inputs: dict, x: dict):
         """See `residual`; what vanishes, one array."""
-        return (residual(inputs, x, self.arrays(inputs), self.key),)
+        return (apart(residual, (inputs, x), (self.arrays(inputs),), key=self.key),)
 
     def change(self, inputs: dict, x: dict, d) -> dict:
         """Change of the state that makes up for a change of the residual."""
         a = self.arrays(inputs)
-        b = _right_hand_side(inputs, x, d, a, self.key)
+        constants = (inputs, x, a)
+        b = linear(_right_hand_side, (d,), constants, key=self.key)
         (z,) = solve.bind(b, *jax.tree.leaves(inputs), x["psi"], x["eta"], ground=self)
-        return {"psi": jnp.zeros_like(x["psi"]), "eta": _change(inputs, x, z, d, a, self.key)}
+        return {"psi": jnp.zeros_like(x["psi"]), "eta": linear(_change, (z, d), constants, key=self.key)}
 
-    def invert(self, inputs: dict, x: dict, b, tol, limit):
-        """Solution of the scaled linear system, relative residual, products."""
+    def invert(self, operands, x: dict, b, tol, limit):
+        """Solution of the scaled linear system, relative residual, products; `operands` of `change`."""
+        inputs = self.pack(operands)
         z, size, n = _invert(inputs, x, b[0], tol, limit, self.find(inputs)[2], self.key)
         return (z,), size, n
 

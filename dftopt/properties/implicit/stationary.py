@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dftopt.energy.fields import density as density_on_grid
 from dftopt.energy.free_energy import apply_hamiltonian, energies, orbital_terms, potential_energy, weights
 from dftopt.energy.prepared import Key, Prepared, prepare_arrays
 from dftopt.minimization.orbitals import one_by_one, overlap
@@ -31,6 +32,42 @@ def prepared_at(inputs: dict, arrays: dict, key: Key) -> Prepared:
         return prepared
     moment = arrays["magnetization"] * jnp.array([1.0, -1.0])
     return replace(prepared, filling=0.5 * (prepared.n_electrons + moment))
+
+
+CHANGING = (
+    "volume",
+    "v_local",
+    "coulomb",
+    "G",
+    "ewald",
+    "alpha_z",
+    "dispersion",
+    "dipole",
+    "core",
+    "xc",
+    "n_electrons",
+    "filling",
+)
+OF_ORBITALS = ("half_q2", "projectors", "coupling", "q")
+
+
+def setting(inputs: dict, arrays: dict, key: Key) -> dict:
+    """All that the inputs change of `Prepared`, and the temperature: what a minimum sees of them."""
+    p = prepared_at(inputs, arrays, key)
+    of_orbitals = {name: getattr(p.orbitals, name) for name in OF_ORBITALS}
+    return {name: getattr(p, name) for name in CHANGING} | of_orbitals | {"temperature": inputs["temperature"]}
+
+
+def rest_of(prepared: Prepared) -> Prepared:
+    """All that the inputs do not change, None in place of what they do."""
+    o = replace(prepared.orbitals, **dict.fromkeys(OF_ORBITALS))
+    return replace(prepared, orbitals=o, **dict.fromkeys(CHANGING))
+
+
+def prepared_of(at: dict, rest: Prepared) -> Prepared:
+    """`Prepared` from its two parts."""
+    o = replace(rest.orbitals, **{name: at[name] for name in OF_ORBITALS})
+    return replace(rest, orbitals=o, **{name: at[name] for name in CHANGING})
 
 
 def rotate(m, rows):
@@ -61,7 +98,7 @@ def fermi_levels(e, w, filling, temperature, kind: Smearing):
     return mu - (missing - jax.lax.stop_gradient(missing)) / jax.lax.stop_gradient(dn)
 
 
-def filling_of(x: dict, inputs: dict, prepared: Prepared, problem: Problem) -> tuple[Any, Any, Any, Any]:
+def filling_of(x: dict, temperature, prepared: Prepared, problem: Problem) -> tuple[Any, Any, Any, Any]:
     """Orbitals times the root of F (rows), occupations of the levels, chemical potentials (reservoirs,), entropy S.
 
     The density of the rows with unit occupations is that of the state, whatever the frame.
@@ -69,7 +106,7 @@ def filling_of(x: dict, inputs: dict, prepared: Prepared, problem: Problem) -> t
     psi, w = x["psi"], weights(prepared)
     if problem.parametrization == "fixed":
         return psi, problem.fixed_occupations(psi.shape[:3]), jnp.full(prepared.filling.shape, jnp.nan), jnp.zeros(())
-    e, t, kind = spectrum(x["eta"]), inputs["temperature"], problem.kind
+    e, t, kind = spectrum(x["eta"]), temperature, problem.kind
     mu = fermi_levels(e, w, prepared.filling, t, kind)
     scaled = (e - against(mu, e)) / t
     per_k = jnp.broadcast_to(mu[:, None], psi.shape[:2])
@@ -77,33 +114,58 @@ def filling_of(x: dict, inputs: dict, prepared: Prepared, problem: Problem) -> t
     return rotate(root, psi), kind.occupation(scaled), mu, jnp.sum(w * kind.entropy(scaled))
 
 
-def summed_of(x, inputs, prepared: Prepared, problem: Problem):
+def summed_of(x, temperature, prepared: Prepared, problem: Problem):
     """Sums over orbitals on the grid, see `orbital_terms`."""
-    rows = filling_of(x, inputs, prepared, problem)[0]
+    rows = filling_of(x, temperature, prepared, problem)[0]
     ones = jnp.ones(rows.shape[:3])
     return orbital_terms(rows, ones * weights(prepared), prepared.orbitals, prepared.band_block)[0]
 
 
-@partial(jax.jit, static_argnames=("key", "problem"))
-def potential_of(inputs, x, arrays, key: Key, problem: Problem):
-    """Kohn-Sham potential of a state in the form of `h_psi`, and what else acts on orbitals."""
-    prepared = prepared_at(inputs, arrays, key)
-    summed = summed_of(x, inputs, prepared, problem)
-    return jax.grad(lambda n: potential_energy(n, prepared)[0])(summed), prepared.orbitals
+# Programs: of what the minimum sees (`setting`), the state, and what does not change (`rest_of`).
 
 
-def residual(inputs: dict, x: dict, arrays: dict, key: Key, problem: Problem):
+@partial(jax.jit, static_argnames="problem")
+def potential_of(at: dict, x: dict, rest: Prepared, problem: Problem):
+    """Kohn-Sham potential of a state in the form of `h_psi`."""
+    prepared = prepared_of(at, rest)
+    summed = summed_of(x, at["temperature"], prepared, problem)
+    return jax.grad(lambda n: potential_energy(n, prepared)[0])(summed)
+
+
+@partial(jax.jit, static_argnames="problem")
+def residual(at: dict, x: dict, rest: Prepared, problem: Problem):
     """H psi - psi h with h = <psi|H|psi>, and h - eta: both vanish at the minimum."""
-    prepared = prepared_at(inputs, arrays, key)
-    summed = summed_of(x, inputs, prepared, problem)
-    potential = jax.grad(lambda n: potential_energy(n, prepared)[0])(summed)
-    psi = x["psi"]
+    potential, prepared, psi = potential_of(at, x, rest, problem), prepared_of(at, rest), x["psi"]
     hpsi = apply_hamiltonian(psi, potential, prepared.orbitals, prepared.band_block)
     h = overlap(psi, hpsi)
     h = 0.5 * (h + h.conj().swapaxes(-1, -2))
     return hpsi - rotate(h, psi), h - x["eta"]
 
 
-def internal_energy(inputs: dict, rows, arrays: dict, key: Key):
-    """E of orbitals that carry their occupations, see `filling_of`; hartree."""
-    return energies(rows, jnp.ones(rows.shape[:3]), prepared_at(inputs, arrays, key)).total
+@partial(jax.jit, static_argnames="problem")
+def statistics(at: dict, x: dict, rest: Prepared, problem: Problem) -> dict:
+    """Chemical potentials, entropy and magnetization of a state."""
+    prepared = prepared_of(at, rest)
+    _, f, mu, entropy = filling_of(x, at["temperature"], prepared, problem)
+    n = jnp.sum(weights(prepared) * f, axis=(1, 2))
+    return {"mu": mu, "entropy": entropy, "magnetization": n[0] - n[-1]}
+
+
+@partial(jax.jit, static_argnames="problem")
+def density_of(at: dict, x: dict, rest: Prepared, problem: Problem):
+    """Density (spin, n1, n2, n3) of a state, bohr^-3."""
+    prepared = prepared_of(at, rest)
+    return density_on_grid(summed_of(x, at["temperature"], prepared, problem), prepared)
+
+
+@partial(jax.jit, static_argnames="problem")
+def energy_and_slopes(at: dict, x: dict, rest: Prepared, problem: Problem) -> tuple[Any, dict]:
+    """E of a state, hartree, and its derivatives in `at` at fixed orbitals and occupations."""
+    rows = filling_of(x, at["temperature"], prepared_of(at, rest), problem)[0]
+    return jax.value_and_grad(lambda a: energies(rows, jnp.ones(rows.shape[:3]), prepared_of(a, rest)).total)(at)
+
+
+@partial(jax.jit, static_argnames="key")
+def slopes_of(inputs: dict, weights: dict, arrays: dict, key: Key) -> dict:
+    """The derivatives in `setting` as derivatives in the inputs."""
+    return jax.vjp(lambda i: setting(i, arrays, key), inputs)[1](weights)[0]

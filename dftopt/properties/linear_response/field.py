@@ -24,33 +24,32 @@ from dftopt.precision import one_blas_thread
 from dftopt.properties.implicit import hessian
 from dftopt.properties.implicit.conjugate_gradients import solve_positive
 from dftopt.properties.implicit.minimum import ENOUGH, PRODUCTS, Ground
-from dftopt.properties.implicit.stationary import INPUTS
-from dftopt.properties.linear_response.second import gradient
+from dftopt.properties.implicit.stationary import INPUTS, prepared_of
 
 CARTESIAN = np.eye(3)
 
 
 @partial(jax.jit, static_argnames=("key", "problem"))
-def velocity(inputs, x, direction, arrays, key: Key, problem: Problem):
+def velocity(inputs, at, x, direction, arrays, rest, key: Key, problem: Problem):
     """(dH_k / dk) psi along a Cartesian direction (bohr^-1), orthogonal to the filled orbitals."""
-    p = hessian.point_at(inputs, x, arrays, key, problem)
+    p = hessian.point_at(at, x, rest, problem)
     cell = arrays["cell"] @ (jnp.eye(3) + inputs["strain"]).T
     shift = direction @ cell.T / (2 * jnp.pi)
     own = {name: x for name, x in arrays.items() if name != "magnetization"}
-    at = {name: inputs[name] for name in INPUTS}
+    those = {name: inputs[name] for name in INPUTS}
 
     def h_psi(t):
         moved = own["kG"] + t * shift * own["mask"][..., None]
-        orbitals = prepare_orbitals(at, {**own, "kG": moved}, key)
+        orbitals = prepare_orbitals(those, {**own, "kG": moved}, key)
         return apply_hamiltonian(x["psi"], p.potential, orbitals, p.prepared.band_block)
 
     return hessian.project(p, jax.jvp(h_psi, (0.0,), (1.0,))[1])
 
 
-@partial(jax.jit, static_argnames=("key", "problem"))
-def sternheimer(inputs, x, b, tol, limit, arrays, key: Key, problem: Problem):
+@partial(jax.jit, static_argnames="problem")
+def sternheimer(at, x, b, tol, limit, rest, problem: Problem):
     """Solution of (H - eps) c = b among the empty states; c, relative residual, products."""
-    p = hessian.point_at(inputs, x, arrays, key, problem)
+    p = hessian.point_at(at, x, rest, problem)
     h = lambda c: hessian.project(
         p, apply_hamiltonian(c, p.potential, p.prepared.orbitals, p.prepared.band_block) - hessian.rotate(p.eta, c)
     )
@@ -64,14 +63,14 @@ def field_response(ground: Ground, inputs: dict, x: dict, step=lambda: None) -> 
 
     `step` is called before each pair of linear solves.
     """
-    static = {"arrays": ground.arrays, "key": ground.key, "problem": ground.problem}
-    _, push = jax.linearize(lambda y: gradient(inputs, y, **static)["positions"], x)
+    at, rest, problem = ground.at(inputs), ground.rest, ground.problem
+    _, push = jax.linearize(lambda y: ground.energy_and_slopes(inputs, y)[1]["positions"], x)
     nothing = jnp.zeros_like(x["eta"])
     perturbations, changes = [], []
     for direction in CARTESIAN:
         step()
-        v = velocity(inputs, x, jnp.asarray(direction), **static)
-        dk, residual, n = sternheimer(inputs, x, -v, 1e-13, PRODUCTS, **static)
+        v = velocity(inputs, at, x, jnp.asarray(direction), ground.arrays, rest, key=ground.key, problem=problem)
+        dk, residual, n = sternheimer(at, x, -v, 1e-13, PRODUCTS, rest, problem=problem)
         if not float(residual) < ENOUGH:
             raise NotConverged(
                 f"The derivative in k stopped at a relative residual of {float(residual):.1e} after {int(n)} steps."
@@ -79,7 +78,7 @@ def field_response(ground: Ground, inputs: dict, x: dict, step=lambda: None) -> 
         r_psi = 1j * dk
         perturbations.append(r_psi)
         changes.append(ground.change(inputs, x, r_psi, nothing))
-    w = weights(hessian.prepared_at(inputs, ground.arrays, ground.key))[..., None]
+    w = weights(prepared_of(at, rest))[..., None]
     # P = -2 sum w <psi|r|d psi> per cell
     alpha = np.array([[float(-2 * dot(w * a, c["psi"])) for c in changes] for a in perturbations])
     charges = [

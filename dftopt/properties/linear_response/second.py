@@ -4,17 +4,12 @@ $\frac{d^2A}{da\,db} = \frac{\partial^2A}{\partial a\,\partial b} + \frac{\parti
 with x the state at the minimum: one linear solve per b, and the derivative of the gradient in all a along it.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dftopt.energy.prepared import Key
-from dftopt.minimization.problem import Problem
 from dftopt.precision import one_blas_thread
 from dftopt.properties.implicit.minimum import Ground
-from dftopt.properties.implicit.stationary import filling_of, internal_energy, prepared_at
 
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
@@ -28,23 +23,14 @@ def voigt_strains() -> np.ndarray:
     return out
 
 
-@partial(jax.jit, static_argnames=("key", "problem"))
-def gradient(inputs, x, arrays, key: Key, problem: Problem) -> dict:
-    """Partial derivatives of the energy in positions and strain at fixed orbitals and occupations."""
-    rows = filling_of(x, inputs, prepared_at(inputs, arrays, key), problem)[0]
-    value = lambda part: internal_energy({**inputs, **part}, rows, arrays, key)
-    return jax.grad(value)({"positions": inputs["positions"], "strain": inputs["strain"]})
-
-
 @one_blas_thread
 def second_derivatives(ground: Ground, inputs: dict, x: dict, step=lambda: None) -> np.ndarray:
     """d^2A (3N + 6, 3N + 6) in the positions (atom, axis) and the strains of Voigt, hartree and bohr; not symmetrized.
 
     `step` is called before each linear solve.
     """
-    static = {"arrays": ground.arrays, "key": ground.key, "problem": ground.problem}
-    _, push_residual = jax.linearize(lambda i: ground._residual(i, x), inputs)
-    _, push_gradient = jax.linearize(lambda i, y: gradient(i, y, **static), inputs, x)
+    _, push_residual = jax.linearize(lambda i: ground.residual(i, x), inputs)
+    _, push_gradient = jax.linearize(lambda i, y: ground.energy_and_slopes(i, y)[1], inputs, x)
     zero = jax.tree.map(jnp.zeros_like, inputs)
     shape = inputs["positions"].shape
     directions = [("positions", d.reshape(shape)) for d in np.eye(int(np.prod(shape)))]
