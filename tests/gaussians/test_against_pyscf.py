@@ -1,11 +1,13 @@
 """Molecules against PySCF: same basis, same integrals, same quadrature grid, another way to the minimum."""
 
+import jax
 import numpy as np
 import pytest
 from cases import CASES, result, system
 
 import dftopt
 from dftopt.bases import quadrature
+from dftopt.minimization import descent
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -29,6 +31,19 @@ def test_energy_levels_and_properties(name):
     assert abs(r.magnetization - c["spin"]) < 1e-9
     assert abs(r.charges("loewdin").sum()) < 1e-10
     assert abs(r.moments().sum() - c["spin"]) < 1e-9
+
+
+def test_the_descent_is_one_program(monkeypatch):
+    """Between its calls the frame is renewed: arrays keep their types, nothing is compiled a second time."""
+    run, seen = descent.run, []
+
+    def watched(problem, state, *more):
+        seen.append([(jax.typeof(leaf), leaf.weak_type) for leaf in jax.tree.leaves(state)])
+        return run(problem, state, *more)
+
+    monkeypatch.setattr(descent, "run", watched)
+    assert dftopt.minimize(*system("H2O-cold"), progress=False).converged
+    assert len(seen) > 1 and all(types == seen[0] for types in seen[1:])
 
 
 @pytest.mark.parametrize("name", ["H2O-cold", "O2-cold", "H2O-fit"])
