@@ -54,14 +54,18 @@ def calculations(seed: int) -> Iterator[Callable[[], float]]:
 
     def silicon() -> float:
         model = Model(rattled(si, rng), xc="PBE")
-        found = minimize(model, PlaneWaves(model, ecut=4, kpts=(2, 2, 2), symmetry=False, like=si_sizes), progress=False)
+        found = minimize(
+            model, PlaneWaves(model, ecut=4, kpts=(2, 2, 2), symmetry=False, like=si_sizes), progress=False
+        )
         return float(np.sum(found.forces())) + found.energies.free
 
     def aluminium() -> float:
         strained = al.copy()
         strained.set_cell(al.cell * (1 + rng.uniform(-1e-3, 0)), scale_atoms=True)
         model = Model(strained, xc="PBE")
-        found = minimize(model, PlaneWaves(model, ecut=4, kpts=(2, 2, 2), like=al_sizes), temperature=0.01, progress=False)
+        found = minimize(
+            model, PlaneWaves(model, ecut=4, kpts=(2, 2, 2), like=al_sizes), temperature=0.01, progress=False
+        )
         return float(np.sum(found.stress())) + found.energies.free
 
     def hydrogen() -> float:
@@ -88,7 +92,9 @@ def main() -> None:
 
     compiled: list[str] = []
     jax.monitoring.register_event_duration_secs_listener(
-        lambda event, seconds, **k: compiled.append(k.get("fun_name", "?")) if event.endswith("backend_compile_duration") else None
+        lambda event, seconds, **k: (
+            compiled.append(k.get("fun_name", "?")) if event.endswith("backend_compile_duration") else None
+        )
     )
     begun, memory, first = time.perf_counter(), [], 0
     for i, calculation in zip(range(1, options.calculations + 1), calculations(options.seed), strict=False):

@@ -118,10 +118,11 @@ def write(
     model,
     basis,
     *,
-    nbands: int,
+    nbands: int | None,
     temperature: float = 0.0,
     smearing: str = "fermi-dirac",
     tol: float = 1e-8,
+    steps: int = 200,
     calculation: str = "scf",
     kpoints=None,
     name: str | None = None,
@@ -133,10 +134,11 @@ def write(
         folder: where; made if missing. Runs of one folder share pw.x's saved density.
         model: the `dftopt.Model`.
         basis: the `dftopt.PlaneWaves`: cutoff, FFT grid, k mesh.
-        nbands: bands.
+        nbands: bands; None leaves their number to pw.x.
         temperature: width of the smearing, hartree; 0 for fixed occupations.
         smearing: dftopt's name of it.
         tol: error of the energy at which to stop, hartree per atom.
+        steps: of self-consistency at most.
         calculation: "scf" or "bands".
         kpoints: fractional k points for bands.
         name: of the input; default `calculation`.
@@ -151,7 +153,11 @@ def write(
         raise ValueError(f"pw.x has no name for {model.functional.name!r} here; known: {', '.join(FUNCTIONALS)}")
     name = name or calculation
     s = model.structure
-    symbols = [s.species[i] for i in s.species_of]
+    kinds = [
+        (s.species[i], float(m))
+        for i, m in zip(s.species_of, s.moments if model.spinpol else [0.0] * len(s), strict=True)
+    ]
+    labels = {kind: f"{kind[0]}{i}" for i, kind in enumerate(dict.fromkeys(kinds), 1)}  # atoms of one starting moment
     for element in s.species:
         (folder / f"{element}.gth").write_text(gth_text(model.potentials[element]))
     occupations = "occupations='fixed'"
@@ -164,23 +170,33 @@ def write(
         + (", verbosity='high'" if verbose else ""),
         "/",
         "&SYSTEM",
-        f"  ibrav=0, nat={len(s)}, ntyp={len(s.species)}, nbnd={nbands}, ecutwfc={HARTREE_IN_RY * basis.ecut!r}",
+        f"  ibrav=0, nat={len(s)}, ntyp={len(labels)}, ecutwfc={HARTREE_IN_RY * basis.ecut!r}"
+        + ("" if nbands is None else f", nbnd={nbands}"),
         f"  input_dft='{FUNCTIONALS[model.functional.name]}', {occupations}",
         "  nr1={}, nr2={}, nr3={}".format(*basis.fft),
+        *_spin(model, labels),
         "/",
         "&ELECTRONS",
-        f"  conv_thr={HARTREE_IN_RY * tol * len(s):.6e}, electron_maxstep=200",
+        f"  conv_thr={HARTREE_IN_RY * tol * len(s):.6e}, electron_maxstep={steps}",
         "/",
         "ATOMIC_SPECIES",
-        *(f"{e} 1.0 {e}.gth" for e in s.species),
+        *(f"{label} 1.0 {element}.gth" for (element, _), label in labels.items()),
         "CELL_PARAMETERS bohr",
         *(" ".join(f"{x:.16g}" for x in row) for row in s.cell),
         "ATOMIC_POSITIONS crystal",
-        *(f"{element} " + " ".join(f"{x:.16g}" for x in row) for element, row in zip(symbols, s.frac, strict=True)),
+        *(f"{labels[kind]} " + " ".join(f"{x:.16g}" for x in row) for kind, row in zip(kinds, s.frac, strict=True)),
         *_kpoints(basis, kpoints),
     ]
     (folder / f"{name}.in").write_text("\n".join(lines) + "\n")
     return name
+
+
+def _spin(model, labels) -> list[str]:
+    """Two spins with the starting moments of a polarized model, as parts of the valence electrons."""
+    if not model.spinpol:
+        return []
+    parts = [moment / model.potentials[element].charge for element, moment in labels]
+    return ["  nspin=2, " + ", ".join(f"starting_magnetization({i})={x!r}" for i, x in enumerate(parts, 1))]
 
 
 def _kpoints(basis, explicit) -> list[str]:
@@ -200,21 +216,25 @@ def _kpoints(basis, explicit) -> list[str]:
 # ---------------------------------------------------------------------------------------------------- runs
 
 
-def measured(command: list[str], output: Path, cwd: Path, env: dict) -> tuple[int, float, float]:
-    """Exit status, wall seconds and peak memory (MiB) of a command."""
+def measured(
+    command: list[str], output: Path, cwd: Path, env: dict, limit: float | None = None
+) -> tuple[int, float, float]:
+    """Exit status, wall seconds and peak memory (MiB) of a command; killed after so many seconds."""
+    wrapped = command if limit is None else ["timeout", "--kill-after=5", f"{limit:g}", *command]
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", _MEASURE, str(output), *command],
+        [sys.executable, "-I", "-S", "-c", _MEASURE, str(output), *wrapped],
         cwd=cwd, env=env, capture_output=True, text=True, check=True,
     )  # fmt: skip
     status, wall, memory = json.loads(done.stdout)
     return int(status), float(wall), float(memory)
 
 
-def launch(folder, name: str, layout: tuple[int, int] = (1, 1)) -> tuple[str, float, float]:
+def launch(folder, name: str, layout: tuple[int, int] = (1, 1), limit: float | None = None) -> tuple[str, float, float]:
     """Run pw.x on an input written by `write`; what it printed, wall seconds, MiB.
 
     Raises:
         PWFailed: with the end of what it printed.
+        subprocess.TimeoutExpired: it took longer than `limit` seconds.
     """
     folder = Path(folder).resolve()
     processes, threads = layout
@@ -224,7 +244,9 @@ def launch(folder, name: str, layout: tuple[int, int] = (1, 1)) -> tuple[str, fl
         env |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
         command = ["mpirun", "-n", str(processes), "--oversubscribe", *command]
     output = folder / f"{name}.out"
-    status, wall, memory = measured(command, output, folder, env)
+    status, wall, memory = measured(command, output, folder, env, limit)
+    if limit is not None and status in (124, 137):
+        raise subprocess.TimeoutExpired(command, limit)
     text = output.read_text(errors="replace")
     if status or "JOB DONE" not in text:
         raise PWFailed(f"pw.x ended with status {status}; the end of {output}:\n" + "\n".join(text.splitlines()[-15:]))

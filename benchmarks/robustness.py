@@ -1,18 +1,23 @@
 """Two hundred structures that nobody tuned for, with the calculator's defaults: how many converge?
 
-    python benchmarks/robustness.py [--only NAME ...] [--json robustness.json] [--limit SECONDS] [--list]
+    python benchmarks/robustness.py [--only NAME ...] [--json robustness.jsonl] [--limit SECONDS] [--list]
+    python benchmarks/robustness.py --pwx                  the same list with pw.x, its failures counted, too
 
 Elements up to radon in several lattices, magnetic metals, salts, perovskites, slabs, vacancies, rattled supercells and
 molecules, at cutoffs far below convergence (0.4 of the recommended low one), which is harder, not easier, for a minimizer.
 Every structure ends as converged, as not converged (a failure), as refused with a message, or out of time. The free energy
 of accepted steps must never rise. Results are appended to a file as they come: the same command goes on where it ended.
+pw.x gets the same potentials, cutoff, grid, k mesh, smearing and starting moments, the same limit for the error of the
+energy, and else its defaults; where both converge, their free energies are compared.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -57,6 +62,8 @@ PEROVSKITES = {
 }
 MOLECULES = "H2 N2 CO CO2 H2O NH3 CH4 C2H4 HCl LiH H2O2 SO2 PH3 SiH4".split()
 RADICALS = "O2 NO OH CH3 O N C F CN NO2".split()
+
+AGREE = 1e-5  # hartree per atom: the codes' constants of PBE differ, and so do densities below their threshold
 
 
 def volume_of(element: str) -> float:
@@ -185,20 +192,27 @@ def structures() -> dict[str, Callable[[], Atoms]]:
     return out
 
 
-def ours(atoms: Atoms, limit: float) -> dict:
-    """Our verdict."""
-    from dftopt import DFTOpt, InputError
+def prepared(atoms: Atoms):
+    """The calculator's setup of a structure, and the cutoff in hartree."""
+    from dftopt import DFTOpt
     from dftopt.atoms.cutoff import recommended_cutoff
     from dftopt.calculator.setup import build
     from dftopt.energy.model import Model
+
+    model = Model(atoms, xc="PBE")
+    ecut = 0.4 * max(recommended_cutoff(p, "low").hartree for p in model.potentials.values())
+    calc = DFTOpt(ecut=ecut * Hartree, kpts={"spacing": 0.6}, txt=None)
+    return build(atoms, calc.parameters), ecut
+
+
+def ours(atoms: Atoms, limit: float) -> dict:
+    """Our verdict."""
+    from dftopt import InputError
     from dftopt.minimization.ground_state import minimize
 
     begun = time.perf_counter()
     try:
-        model = Model(atoms, xc="PBE")
-        ecut = 0.4 * max(recommended_cutoff(p, "low").hartree for p in model.potentials.values())
-        calc = DFTOpt(ecut=ecut * Hartree, kpts={"spacing": 0.6}, txt=None)
-        setup = build(atoms, calc.parameters)
+        setup, ecut = prepared(atoms)
         stop = lambda step: time.perf_counter() - begun > limit
         r = minimize(setup.model, setup.basis, **setup.minimize_options, progress=stop)
     except InputError as error:
@@ -213,6 +227,59 @@ def ours(atoms: Atoms, limit: float) -> dict:
     }  # fmt: skip
 
 
+def theirs(atoms: Atoms, limit: float) -> dict:
+    """The verdict of pw.x."""
+    import pwx
+
+    setup, _ = prepared(atoms)
+    o = setup.minimize_options
+    same = {key: o[key] for key in ("temperature", "smearing") if key in o}
+    with tempfile.TemporaryDirectory() as folder:
+        name = pwx.write(folder, setup.model, setup.basis, nbands=None, tol=o.get("tol", 1e-8), steps=100, **same)
+        begun = time.perf_counter()
+        try:
+            text, wall, memory = pwx.launch(folder, name, limit=limit)
+            run = pwx.parse(text, wall, memory)
+        except subprocess.TimeoutExpired:
+            return {"status": "out of time", "seconds": limit}
+        except (pwx.PWFailed, IndexError) as error:  # what it prints when it stops has no energy
+            said = [line.strip() for line in str(error).splitlines() if line.strip(" %")]
+            verdict = next(
+                (b for a, b in zip(said, said[1:], strict=False) if a.startswith("Error in routine")), said[-1]
+            )
+            return {"status": "failed", "verdict": verdict, "seconds": time.perf_counter() - begun}
+    if not run.converged:
+        return {"status": "not converged", "seconds": run.process_seconds}
+    return {
+        "status": "converged", "free_energy": run.free_energy, "iterations": run.iterations, "seconds": run.process_seconds,
+    }  # fmt: skip
+
+
+def compare(rows: dict, path: Path, limit: float, names: list[str]) -> None:
+    """Run pw.x where it was not, and print both."""
+    known = structures()
+    done = {row["name"]: row for row in map(json.loads, path.open())} if path.exists() else {}
+    warnings.simplefilter("ignore")
+    for name in names:
+        if name not in done and rows.get(name, {}).get("status") != "refused":
+            done[name] = {"name": name, **theirs(known[name](), limit)}
+            with path.open("a") as stream:
+                stream.write(json.dumps(done[name]) + "\n")
+            print(f"{name:24s} pw.x: {done[name]['status']:14s} {done[name]['seconds']:6.1f} s  {done[name].get('verdict', '')}",
+                  flush=True)  # fmt: skip
+    print(f"\npw.x, {len(done)} structures")
+    for status in ("converged", "not converged", "failed", "out of time"):
+        named = [name for name, row in done.items() if row["status"] == status]
+        print(f"{status:14s} {len(named):4d}" + ("" if status == "converged" else "  " + ", ".join(named)))
+    both = [n for n in done if done[n]["status"] == rows.get(n, {}).get("status") == "converged"]
+    gaps = {n: (rows[n]["free_energy"] - done[n]["free_energy"]) / len(known[n]()) for n in both}
+    close = [n for n in both if abs(gaps[n]) <= AGREE]
+    print(f"both converged {len(both):4d}: {len(close)} agree to {AGREE:g} hartree per atom")
+    for title, chosen in (("ours is lower", -1), ("pw.x is lower", 1)):
+        apart = sorted((n for n in both if chosen * gaps[n] > AGREE), key=lambda n: -abs(gaps[n]))
+        print(f"{title:14s} {len(apart):4d}  " + ", ".join(f"{n} ({gaps[n]:+.1e})" for n in apart))
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -220,6 +287,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("robustness.jsonl"))
     parser.add_argument("--limit", type=float, default=300.0, help="seconds for one structure")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument(
+        "--pwx", action="store_true", help="pw.x, too; what it finds is kept beside the file, as NAME.pwx.jsonl"
+    )
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     known = structures()
@@ -240,6 +310,8 @@ def main() -> None:
         return
     done = [json.loads(line)["name"] for line in options.json.open()] if options.json.exists() else []
     todo = [name for name in (options.only or known) if name not in done]
+    if options.pwx and shutil.which("pw.x") is None:
+        parser.error("pw.x is not installed (Debian and Ubuntu: apt-get install quantum-espresso)")
     for i in range(0, len(todo), 10):  # a process for ten, so that a crash takes no more with it
         command = [
             sys.executable,
@@ -263,6 +335,8 @@ def main() -> None:
         f"largest rise of the free energy between accepted steps: {max(r.get('rise', 0.0) for r in rows.values()):.1e} hartree"
     )
     print("not finite: " + (", ".join(n for n, r in rows.items() if not r.get("finite", True)) or "none"))
+    if options.pwx:
+        compare(rows, options.json.with_suffix(".pwx.jsonl"), options.limit, options.only or list(known))
 
 
 if __name__ == "__main__":

@@ -255,7 +255,9 @@ def _renewed(state, frame: Frame, molecule, padding: int):
 
     def turned(path, leaf):
         coefficients = {getattr(p, "key", None) for p in path} & {"psi", "perp"}
-        return jnp.asarray((np.asarray(leaf) @ turn[:, None]).astype(leaf.dtype)) if coefficients else leaf  # (..., s, 1, b, n)
+        return (
+            jnp.asarray((np.asarray(leaf) @ turn[:, None]).astype(leaf.dtype)) if coefficients else leaf
+        )  # (..., s, 1, b, n)
 
     return jax.tree_util.tree_map_with_path(turned, state), new
 
