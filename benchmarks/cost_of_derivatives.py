@@ -85,7 +85,7 @@ def measured(name: str) -> dict:
     inputs = {k: v for k, v in p.items() if k in ("positions", "strain", "pseudopotentials", "xc")}
     own = {k: v for k, v in p.items() if k != "fractions"}
     x = ground.state(own)
-    static = {"arrays": ground.arrays, "key": ground.key, "problem": ground.problem}
+    at = ground.at(own)
 
     def step(h):  # a minimization from the minimum before, as finite differences need
         return minimize(start=first, inputs={**inputs, "positions": p["positions"] + h * direction["positions"]})
@@ -95,11 +95,11 @@ def measured(name: str) -> dict:
     point = {"psi": jnp.asarray(point["psi"]), "occ": point["occ"]}
     problem, method = first.options.problem, LBFGS()
     evaluate = jax.jit(lambda x, data: problem.evaluate(x, data)[:3])
-    push = jax.linearize(lambda i: ground._residual(i, x), own)[1]
+    push = jax.linearize(lambda i: ground.residual(i, x), own)[1]
     change = jax.tree.map(jnp.zeros_like, own) | {"positions": direction["positions"]}
-    b = hessian.right_hand_side(own, x, *push(change), **static)
+    b = hessian.right_hand_side(*push(change), at, x, ground.rest, problem=ground.problem)
     b = (*b, None)[:2]
-    solve = lambda n: hessian.conjugate_gradients(own, x, b, 0.0, n, **static)
+    solve = lambda n: hessian.conjugate_gradients(at, x, b, 0.0, n, ground.rest, problem=ground.problem)
     forward = lambda: jax.jvp(outputs, (some,), (direction,))
     reverse = lambda: jax.grad(scalar)(inputs)
     count = len(f.solves)
@@ -117,7 +117,7 @@ def measured(name: str) -> dict:
         "inputs": sum(v.size for v in jax.tree.leaves(inputs)),
         "largest": (before, largest()),
         "memory": mebibytes(descent.run, problem, state, data, 1e-12, method, 20, jnp.asarray(20)),
-        "memory of the solve": mebibytes(hessian.conjugate_gradients, own, x, b, 1e-12, 600, **static),
+        "memory of the solve": mebibytes(hessian.conjugate_gradients, at, x, b, 1e-12, 600, ground.rest, problem=ground.problem),
     }  # fmt: skip
     return out
 

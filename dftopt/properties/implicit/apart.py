@@ -9,7 +9,7 @@ ever: the derivative waits for the value that it is taken at, see `_after`.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import jax
@@ -33,14 +33,14 @@ class Program(NamedTuple):
         function: function(*arguments, *constants, **static), compiled by itself; of a linear map it is linear in all arguments.
         static: names and values.
         tree: of (arguments, constants).
-        count: leaves among the arguments.
+        n_arguments: leaves among the arguments.
         linear: whether this is a linear map.
     """
 
     function: Callable
     static: tuple[tuple[str, Any], ...]
     tree: Any
-    count: int
+    n_arguments: int
     linear: bool
 
     def split(self, leaves):
@@ -88,9 +88,21 @@ def strong(x):
     return jax.lax.convert_element_type(x, x.dtype)
 
 
+def without_a_mesh(function):
+    """The function in the context in which JAX runs the backward pass: in another one it would compile everything again."""
+
+    @wraps(function)
+    def inside(*args, **kwargs):
+        with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
+            return function(*args, **kwargs)
+
+    return inside
+
+
 def _after(found, changes):
     """The changes, not before something was found."""
-    nothing = 0.0 * sum(jnp.real(x.reshape(-1)[0]) for x in jax.tree.leaves(found) if x.size)
+    nothing = 0.0 * sum((jnp.real(x.reshape(-1)[0]) for x in jax.tree.leaves(found) if x.size), jnp.zeros(()))
+    nothing = jnp.where(jnp.isnan(nothing), 0.0, nothing)
     return jax.tree.map(lambda x: x + nothing.astype(x.dtype), changes)
 
 
@@ -123,12 +135,14 @@ for _p in (value, push, pull):
 
 
 @value.def_impl
+@without_a_mesh
 def _value(*leaves, program: Program):
     arguments, constants = program.split([strong(x) for x in leaves])
     return jax.tree.leaves(program.at(constants)(*arguments))
 
 
 @push.def_impl
+@without_a_mesh
 def _push(*operands, program: Program):
     if program.linear:
         return _value(*operands, program=program)
@@ -137,6 +151,7 @@ def _push(*operands, program: Program):
 
 
 @pull.def_impl
+@without_a_mesh
 def _pull(*operands, program: Program):
     n = program.tree.num_leaves
     return _pulled(program, [strong(x) for x in operands[:n]], [strong(x) for x in operands[n:]])
@@ -155,11 +170,11 @@ def _push_abstract(*avals, program: Program):
 
 @pull.def_abstract_eval
 def _pull_abstract(*avals, program: Program):
-    return [jax.core.ShapedArray(x.shape, x.dtype) for x in avals[: program.count]]
+    return [jax.core.ShapedArray(x.shape, x.dtype) for x in avals[: program.n_arguments]]
 
 
 def _value_jvp(primals, tangents, *, program: Program):
-    changes = [ad.instantiate_zeros(t) for t in tangents[: program.count]]
+    changes = [ad.instantiate_zeros(t) for t in tangents[: program.n_arguments]]
     return value.bind(*primals, program=program), push.bind(*primals, *changes, program=program)
 
 
@@ -168,7 +183,7 @@ def _once(primitive):
 
     def rule(primals, tangents, *, program: Program):
         n = 0 if program.linear and primitive is push else program.tree.num_leaves
-        m = program.count if program.linear and primitive is push else len(primals)
+        m = program.n_arguments if program.linear and primitive is push else len(primals)
         if any(type(t) is not ad.Zero for i, t in enumerate(tangents) if not n <= i < m):
             raise InputError(SECOND)
         changes = [
@@ -183,7 +198,7 @@ def _push_transpose(weights, *operands, program: Program):
     weights = [ad.instantiate_zeros(w) for w in weights]
     if program.linear:
         known = [jnp.zeros(x.aval.shape, x.aval.dtype) if ad.is_undefined_primal(x) else x for x in operands]
-        return [*pull.bind(*known, *weights, program=program), *[None] * (len(operands) - program.count)]
+        return [*pull.bind(*known, *weights, program=program), *[None] * (len(operands) - program.n_arguments)]
     n = program.tree.num_leaves
     return [*[None] * n, *pull.bind(*operands[:n], *weights, program=program)]
 
@@ -192,7 +207,7 @@ def _pull_transpose(changes, *operands, program: Program):
     n = program.tree.num_leaves
     changes = [ad.instantiate_zeros(c) for c in changes]
     if program.linear:
-        return [*[None] * n, *push.bind(*changes, *operands[program.count : n], program=program)]
+        return [*[None] * n, *push.bind(*changes, *operands[program.n_arguments : n], program=program)]
     return [*[None] * n, *push.bind(*operands[:n], *changes, program=program)]
 
 

@@ -24,7 +24,7 @@ from dftopt.minimization.ground_state import minimize
 from dftopt.minimization.problem import Problem
 from dftopt.precision import one_blas_thread
 from dftopt.properties.implicit import hessian
-from dftopt.properties.implicit.apart import SECOND, apart, linear, strong
+from dftopt.properties.implicit.apart import SECOND, apart, linear, strong, without_a_mesh
 from dftopt.properties.implicit.batches import loop_over_batches
 from dftopt.properties.implicit.stationary import (
     INPUTS,
@@ -167,7 +167,7 @@ class Ground:
             buffer = self.buffer(at, psi)
         else:
             x = {"psi": psi, "eta": jnp.zeros((*psi.shape[:3], psi.shape[2]), complex)}
-            x = in_frame({"psi": psi, "eta": residual(at, x, self.rest, problem=problem)[1]}, problem)
+            x = in_frame({"psi": psi, "eta": self.apart(residual, at, x)[1]}, problem)
         before = np.inf
         for step in range(4):
             if metal and step < 2:
@@ -175,7 +175,7 @@ class Ground:
                 buffer = psi[:, :, e.shape[2] - buffer.shape[2] :]
                 n = x["psi"].shape[2]
                 x = {"psi": psi[:, :, :n], "eta": (e[:, :, :n, None] * jnp.eye(n)).astype(complex)}
-            d_psi, d_h = residual(at, x, self.rest, problem=problem)
+            d_psi, d_h = self.apart(residual, at, x)
             present = hessian_weight(at, x, self.rest, problem)
             size = float(jnp.max(jnp.sqrt(jnp.sum(jnp.abs(d_psi) ** 2, axis=-1)) * present))
             size = max(size, float(jnp.max(jnp.abs(d_h) * present[..., None] * present[..., None, :])))
@@ -207,10 +207,10 @@ class Ground:
     def change(self, inputs, x, d_residual, d_h) -> dict:
         """Change of the state that makes up for a change of the residual."""
         at = self.at(inputs)
-        known = {"constants": (at, x, self.rest), "problem": self.problem}
-        b = linear(hessian.right_hand_side, (d_residual, d_h), **known)
+        known, problem = (at, x, self.rest), self.problem
+        b = linear(hessian.right_hand_side, (d_residual, d_h), known, problem=problem)
         v = solve.bind(*(part for part in b if part is not None), *jax.tree.leaves(at), x["psi"], x["eta"], ground=self)
-        return linear(hessian.state_change, ((v[0], v[1] if len(v) > 1 else None), d_h), **known)
+        return linear(hessian.state_change, ((v[0], v[1] if len(v) > 1 else None), d_h), known, problem=problem)
 
     @cached_property
     def _at_tree(self):
@@ -342,6 +342,7 @@ def _split(operands, ground):
 
 
 @solve.def_impl
+@without_a_mesh
 def _solve(*operands, ground):
     b, others, x = _split(operands, ground)
     v, left, n = ground.invert(others, x, b, SOLVE_TOL, PRODUCTS)

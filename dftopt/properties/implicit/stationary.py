@@ -60,8 +60,9 @@ def setting(inputs: dict, arrays: dict, key: Key) -> dict:
 
 def rest_of(prepared: Prepared) -> Prepared:
     """All that the inputs do not change, None in place of what they do."""
-    o = replace(prepared.orbitals, **dict.fromkeys(OF_ORBITALS))
-    return replace(prepared, orbitals=o, **dict.fromkeys(CHANGING))
+    nothing: dict[str, Any] = dict.fromkeys(CHANGING)
+    of_orbitals: dict[str, Any] = dict.fromkeys(OF_ORBITALS)
+    return replace(prepared, orbitals=replace(prepared.orbitals, **of_orbitals), **nothing)
 
 
 def prepared_of(at: dict, rest: Prepared) -> Prepared:
