@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 import pwx
-from systems import SYSTEMS, System
+from systems import ALL, System
 
 SCALES = tuple(1 + sign * n * 1e-4 for n in range(1, 30) for sign in (1, -1))
 
@@ -31,7 +31,7 @@ def similar(system: System, how_many: int) -> list[float]:
 
 def main() -> None:
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("name", choices=SYSTEMS)
+    arguments.add_argument("name", choices=ALL)
     arguments.add_argument("--folder", type=Path, required=True)
     arguments.add_argument("--started", type=float, required=True, help="time.time() when this process was started")
     arguments.add_argument("--repeat", type=int, default=3)
@@ -42,7 +42,7 @@ def main() -> None:
 
     dftopt.use_cores()
 
-    system = SYSTEMS[given.name]
+    system = ALL[given.name]
     options = system.options(given.tol)
     model = system.model(scale=1 + 1e-4)
     sizes = system.basis(model)

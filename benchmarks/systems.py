@@ -84,3 +84,5 @@ SYSTEMS = {
     "Si64": System(lambda: rattled(bulk("Si", a=5.431, cubic=True) * (2, 2, 2)), 8.0, (1, 1, 1), 128),
     "H2O": System(water, 30.0, (1, 1, 1), 4),
 }
+MESHES = {f"Si2-k{n}": System(lambda: bulk("Si", a=5.431), 15.0, (n, n, n), 4) for n in (4, 6, 8)}  # of `growth.py`
+ALL = SYSTEMS | MESHES

@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 import pwx
-from systems import SYSTEMS
+from systems import ALL, SYSTEMS
 
 COLD_MARK, RATIO_MARK = 30.0, 3.0
 
@@ -58,7 +58,7 @@ def compare(name: str, folder: Path, repeat: int, tol: float, layouts) -> dict:
     problems = [
         text
         for text, wrong in (
-            (f"energies differ by {difference:.1e} Ha/atom", not abs(difference) <= SYSTEMS[name].agreement),
+            (f"energies differ by {difference:.1e} Ha/atom", not abs(difference) <= ALL[name].agreement),
             (f"k points {us['kpoints']} and {them.kpoints}", us["kpoints"] != them.kpoints),
             (f"FFT grids {us['fft']} and {them.fft}", tuple(us["fft"]) != them.fft),
             (f"ours: {us['verdict']}", not us["converged"]),
@@ -189,7 +189,7 @@ def draw(path: Path, rows: list[dict]) -> None:
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--only", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), metavar="NAME")
+    arguments.add_argument("--only", nargs="+", choices=ALL, default=list(SYSTEMS), metavar="NAME")
     arguments.add_argument(
         "--repeat", type=int, default=3, help="warm runs, and runs of pw.x, of which the median counts"
     )
