@@ -67,6 +67,7 @@ def run(
     method: str = "ridge",
     seed: int = 0,
     retry: bool = False,
+    executor=None,
     log: Callable[[str], None] = lambda text: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
@@ -90,6 +91,8 @@ def run(
         method: of the fit.
         seed: of the cross-validation.
         retry: compute again what failed before, and what workers on other machines left behind: none may be running.
+        executor: computes the structures of a round beside each other: `submit(compute, structure)` gives a future, as that of
+            a Dask client or of `concurrent.futures`. None: one after another.
         log: takes lines of text.
         stop: true when the run should end (a signal, a time limit).
 
@@ -131,10 +134,8 @@ def run(
             certain = ce is not None and worst <= wanted
             return Outcome(ce, certain, worst if ce else np.inf, table(db), rounds)
         chosen = propose(X, held, free, min(batch, calculations - done), ce, pool)
-        for i in sorted(chosen, key=lambda i: len(pool[i].codes)):
-            if stop():
-                break
-            done += _compute(db, keys[i], pool[i], blank.species, compute, len(rounds), log)
+        alike = [pool[i] for i in sorted(chosen, key=lambda i: len(pool[i].codes))]  # one size after another
+        done += _round(db, alike, blank.species, compute, executor, len(rounds), log, stop)
 
 
 def fit(blank, structures: list[Ordering], energies, X, method, seed):
@@ -175,29 +176,67 @@ def _known(covariance, x):
     return covariance - np.outer(v, v) / (1 + x @ v)
 
 
-def _compute(db, key, ordering: Ordering, species, compute, turn, log) -> int:
-    """One calculation, written to the database; 0 if another worker has it."""
-    structure = ordering.supercell.atoms([species[c] for c in ordering.codes])
-    number = reserved(db, key)
-    if number is None:
-        return 0
+def _round(db, chosen: list[Ordering], species, compute, executor, turn, log, stop) -> int:
+    """Compute structures that no other worker has, and write them to the database as they come; how many."""
+    done, waiting = 0, []
+    for ordering in chosen:
+        if stop():
+            break
+        number = reserved(db, ordering.key)
+        if number is None:
+            continue
+        structure = ordering.supercell.atoms([species[c] for c in ordering.codes])
+        if executor is None:
+            _written(db, number, ordering.key, structure, _timed(compute, structure.copy()), turn, log)
+            done += 1
+        else:
+            waiting.append((number, ordering.key, structure, executor.submit(_timed, compute, structure.copy())))
+    while waiting:
+        ready = [w for w in waiting if w[3].done()]
+        if not ready and stop():  # what runs is finished by nobody: a later run drops these rows and begins anew
+            for number, _, _, future in waiting:
+                future.cancel()
+                db.delete([number])
+            break
+        for number, key, structure, future in ready:
+            _written(db, number, key, structure, _result(future), turn, log)
+        done += len(ready)
+        waiting = [w for w in waiting if w not in ready]
+        time.sleep(0.0 if ready or not waiting else 0.05)
+    return done
+
+
+def _timed(compute, structure) -> tuple[float | None, str, float]:
+    """Energy, the reason where there is none, and seconds; runs on the worker."""
     begun = time.perf_counter()
     try:
-        energy = float(compute(structure.copy()))
+        energy = float(compute(structure))
         if not np.isfinite(energy):
             raise ValueError(f"the energy is {energy}")
     except Exception as error:  # one structure that fails must not end the campaign: it is told in the table
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        db.write(structure, id=number, ordering=key, status="failed", round=turn, reason=reason[:500])
-        log(f"  {structure.get_chemical_formula():12s} failed: {reason}")
-        return 1
+        return None, " ".join(f"{type(error).__name__}: {error}".split()), time.perf_counter() - begun
+    return energy, "", time.perf_counter() - begun
+
+
+def _result(future) -> tuple[float | None, str, float]:
+    """What `_timed` gave; a worker that was lost is a failure of its structure."""
+    try:
+        return future.result()
+    except Exception as error:
+        return None, " ".join(f"{type(error).__name__}: {error}".split()), 0.0
+
+
+def _written(db, number, key, structure, result, turn, log) -> None:
     from ase.calculators.singlepoint import SinglePointCalculator
 
+    energy, reason, seconds = result
+    if energy is None:
+        db.write(structure, id=number, ordering=key, status="failed", round=turn, reason=reason[:500])
+        log(f"  {structure.get_chemical_formula():12s} failed: {reason}")
+        return
     structure.calc = SinglePointCalculator(structure, energy=energy)
-    seconds = time.perf_counter() - begun
     db.write(structure, id=number, ordering=key, status="done", round=turn, seconds=seconds)
     log(f"  {structure.get_chemical_formula():12s} {energy:16.6f} eV {seconds:8.1f} s")
-    return 1
 
 
 def reserved(db, key: str) -> int | None:

@@ -9,6 +9,8 @@ from dftopt.alloy.parent import Parent
 from dftopt.alloy.supercell import Supercell
 from dftopt.alloy.walks import walks
 
+SEAM_SHELLS = 3  # whose bonds are mended where two lattices are put together, also where fewer are observed
+
 
 def cells(ce, size, composition, barriers, vacancies: int | None = None, shells: int = 1) -> dict:
     """Everything of an expansion that vacancy jumps on a lattice of conventional cells need.
@@ -44,8 +46,9 @@ def cells(ce, size, composition, barriers, vacancies: int | None = None, shells:
     for k in range(len(ORDERS)):
         vectors = _vectors(ce, ORDERS[k])
         clusters.append(_relative(parent, unit, [vectors[b] for b in sublattice]))
-    around = [parent.shell_vectors(s + 1) for s in range(shells)]
-    seen = [_relative(parent, unit, [shell[b] for b in sublattice]) for shell in around]
+    around = [parent.shell_vectors(s + 1) for s in range(max(shells, SEAM_SHELLS))]
+    near = [_relative(parent, unit, [shell[b] for b in sublattice]) for shell in around]
+    seen = near[:shells]
     return {
         "species": ce.species,
         "sites": tuple(int(x) for x in size),
@@ -56,7 +59,7 @@ def cells(ce, size, composition, barriers, vacancies: int | None = None, shells:
         "energies": tuple(unit_energies[k] for k in kept),
         "clusters": tuple(_nested(clusters[k]) for k in kept),
         "shells": tuple(_nested(shell) for shell in seen),
-        "walks": walks(kra, h.onsite, clusters, unit_energies, seen),
+        "walks": walks(kra, h.onsite, clusters, unit_energies, seen, near),
     }
 
 

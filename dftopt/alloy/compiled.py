@@ -303,3 +303,75 @@ def bond_end_changes(s, t, changed, near, out):
                     out[s[j] if end else s[i], s[i] if end else s[j]] -= 1
                 if t[i] < K and t[j] < K:
                     out[t[j] if end else t[i], t[i] if end else t[j]] += 1
+
+
+@njit(**OPTIONS)
+def crossing_ends(s, near, crosses, out):
+    """Add numbers of bond ends of s (n,) along near (n, z), by `crosses` (n, z) 0 or 1, to out (2, K, K)."""
+    K = out.shape[1]
+    for i in range(len(s)):
+        a = s[i]
+        if a < K:
+            for m in range(near.shape[1]):
+                c = s[near[i, m]]
+                if c < K:
+                    out[crosses[i, m], a, c] += 1
+
+
+@njit(**OPTIONS)
+def _count_ends(s, i, other, sign, near, crosses, shell, change):
+    """Add `sign` times the bond ends of site i, but those to `other`, to change (2, shells, K, K)."""
+    K, a = change.shape[2], s[i]
+    for m in range(near.shape[1]):
+        j = near[i, m]
+        c = s[j]
+        if c < K and j != other:
+            change[crosses[i, m], shell[m], a, c] += sign
+            change[crosses[i, m], shell[m], c, a] += sign
+
+
+@njit(**OPTIONS)
+def mend(
+    s, seed, sites, near, crosses, shell, excess, energy, unit, attempts,
+    sublattices, simple, onsite, n2, e2, d2, n3, e3, n4, e4,
+):  # fmt: skip
+    """Exchange atoms on `sites` of s (n,) where that brings bonds and energy closer to what they should be.
+
+    near: (n, z) neighbours of all shells, crosses: (n, z) 0 or 1, shell: (z,); excess: (2, shells, K, K) by how much the
+    numbers of bond ends are too large; energy (1,): the same, in eV, of which `unit` counts as one bond end. Ends where the
+    squares fall to their number, or after so many attempts.
+
+    Returns:
+        Number of exchanges.
+    """
+    K, done = excess.shape[2], 0
+    change = np.zeros_like(excess)
+    left, change_flat = excess.reshape(-1), change.reshape(-1)
+    cost = np.sum(left**2) + (energy[0] / unit) ** 2
+    for _ in range(attempts):
+        if cost <= len(left):
+            break
+        i, j = U(sites[_below(seed, len(sites))]), U(sites[_below(seed, len(sites))])
+        a, c = s[i], s[j]
+        if a == c or a >= K or c >= K:
+            continue
+        change_flat[:] = 0
+        _count_ends(s, i, j, -1, near, crosses, shell, change)
+        _count_ends(s, j, i, -1, near, crosses, shell, change)
+        dE = _change(s, i, i % sublattices, c, simple, onsite, n2, e2, d2, n3, e3, n4, e4)
+        s[i] = c
+        dE += _change(s, j, j % sublattices, a, simple, onsite, n2, e2, d2, n3, e3, n4, e4)
+        s[j] = a
+        _count_ends(s, i, j, 1, near, crosses, shell, change)
+        _count_ends(s, j, i, 1, near, crosses, shell, change)
+        gain = dE * (2 * energy[0] + dE) / unit**2
+        for k in range(len(left)):
+            gain += change_flat[k] * (2 * left[k] + change_flat[k])
+        if gain < 0:
+            left += change_flat
+            energy[0] += dE
+            cost += gain
+            done += 1
+        else:
+            s[i], s[j] = a, c
+    return done

@@ -26,6 +26,7 @@ class Walks:
         clusters: for pairs, triplets, quadruplets (basis, R, k - 1, 4) the other sites of the clusters of a site.
         energies: of these (basis, R, K + 1, ...), eV.
         shells: (basis, z, 4) neighbours of each shell whose bonds are counted; vacancies jump in the first.
+        seams: (basis, z, 4) those of each shell whose bonds are mended across seams.
     """
 
     barriers: np.ndarray
@@ -33,6 +34,7 @@ class Walks:
     clusters: Sequence[np.ndarray]
     energies: Sequence[np.ndarray]
     shells: Sequence[np.ndarray]
+    seams: Sequence[np.ndarray] = ()
 
     @cached_property
     def _made(self) -> dict:
@@ -125,6 +127,62 @@ class Walks:
 
         return self._counted(size, len(after), count)
 
+    def mended(self, size, states, seeds, axis: int, attempts: int = 10):
+        """States (S, n) in which the seams across an axis are as each half was around its own end.
+
+        Atoms whose bonds cross a seam are exchanged, where that brings the numbers of bonds of every shell that cross a seam,
+        those of bonds that do not, and the energy (triplets are in it) closer to the ones that the two halves had as periodic
+        systems.
+
+        Args:
+            size: conventional cells along each axis; seams are at the beginning and in the middle of `axis`.
+            states: (S, n) codes.
+            seeds: (S,) uint64.
+            axis: 0, 1 or 2.
+            attempts: at most, per site near a seam.
+
+        Returns:
+            New states; (S, 2, shells, K, K) by how many bond ends they still differ: inside, and across; (S,) by how many eV.
+        """
+        from dftopt.alloy.compiled import crossing_ends, mend, totals
+
+        half, basis = size[axis] // 2, len(self.shells[0])
+        part = tuple(half if a == axis else n for a, n in enumerate(size))
+        K, n, count = len(self.barriers) - 1, states.shape[1], len(self.seams)
+        cells = {s: np.stack(np.meshgrid(*map(np.arange, s), indexing="ij"), -1).reshape(-1, 3) for s in (size, part)}
+        near = {s: [_numbers(shell, cells[s], s) for shell in self.seams] for s in (size, part)}
+        crosses = {s: [_crossing(shell, s, axis, half) for shell in self.seams] for s in (size, part)}
+        x = np.unravel_index(np.arange(n), (*size, basis))[axis] % half
+        width = max(int(abs(shell[..., axis]).max()) for shell in self.seams)
+        sites = np.flatnonzero((x < width) | (x >= half - width))
+        every, across = np.concatenate(near[size], 1), np.concatenate(crosses[size], 1)
+        shell = np.repeat(np.arange(count), [m.shape[1] for m in near[size]])
+        out, excess = states.copy(), np.zeros((len(states), 2, count, K, K), np.int64)
+        tables = {s: self.lattice(s).tables for s in (size, part)}
+        unit = float(np.std(self.energies[0])) if len(self.energies) else 1.0
+        energy = np.zeros((len(states), 1))
+
+        def work(rows):
+            for r in rows:
+                halves = [np.ascontiguousarray(h).reshape(-1) for h in np.split(out[r].reshape(*size, basis), 2, axis)]
+                for k in range(count):
+                    have, want = np.zeros((2, 2, K, K), np.int64)
+                    crossing_ends(out[r], near[size][k], crosses[size][k], have)
+                    for piece in halves:
+                        crossing_ends(piece, near[part][k], crosses[part][k], want)
+                    excess[r, :, k] = have - want
+                e, parts = np.zeros(1), np.zeros(2)
+                totals(out[r : r + 1], e, basis, *tables[size])
+                totals(np.stack(halves), parts, basis, *tables[part])
+                energy[r] = e - parts.sum()
+                mend(
+                    out[r], seeds[r : r + 1], sites, every, across, shell, excess[r], energy[r], unit, attempts * len(sites),
+                    basis, True, *tables[size],
+                )  # fmt: skip
+
+        _threads(work, len(states))
+        return out, excess, energy[:, 0]
+
     def _counted(self, size, count, kernel):
         K, shells = len(self.barriers) - 1, self.lattice(size).shells
         out = np.zeros((count, len(self.shells), K, K), np.int64)
@@ -154,9 +212,9 @@ class Lattice:
     shells: tuple[np.ndarray, ...]
 
 
-def walks(barriers, onsite, clusters, energies, shells) -> Walks | None:
+def walks(barriers, onsite, clusters, energies, shells, seams) -> Walks | None:
     """The compiled kernels, None where numba is not installed."""
-    return Walks(barriers, onsite, clusters, energies, shells) if find_spec("numba") is not None else None
+    return Walks(barriers, onsite, clusters, energies, shells, seams) if find_spec("numba") is not None else None
 
 
 def _numbers(near: np.ndarray, cell: np.ndarray, size) -> np.ndarray:
@@ -167,6 +225,13 @@ def _numbers(near: np.ndarray, cell: np.ndarray, size) -> np.ndarray:
         x, y, z = ((cell[:, d] + near[at][d]) % size[d] for d in range(3))
         out[(slice(None), *at)] = ((x * size[1] + y) * size[2] + z) * basis + near[at][3]
     return out.reshape(len(cell) * basis, *near.shape[1:-1])
+
+
+def _crossing(near: np.ndarray, size, axis: int, half: int) -> np.ndarray:
+    """(n, z): 1 where the bond of a site crosses a plane at the beginning of `axis` or `half` cells further, else 0."""
+    site = np.arange(int(np.prod(size)) * len(near))
+    x = np.unravel_index(site, (*size, len(near)))[axis]
+    return ((x[:, None] + near[site % len(near), :, axis]) // half != (x // half)[:, None]).astype(np.int64)
 
 
 def _threads(work, count: int) -> None:

@@ -27,6 +27,7 @@ SETTINGS = (
     "seed",
     "retry",
     "composition",
+    "dask",
 )
 RESULTS = ("expansion.json", "campaign.db", "hull.png", "cross_validation.png")
 
@@ -59,6 +60,7 @@ def main(options) -> int:
     if options.overwrite and where.file("campaign.db").exists():
         where.file("campaign.db").unlink()
     database = str(settings.pop("database", where.file("campaign.db")))
+    client = workers(settings.pop("dask", None))
     set_up()
     with where.file("campaign.log").open("a", encoding="utf-8") as file, Signals(None, options.begun) as signals:
 
@@ -68,8 +70,10 @@ def main(options) -> int:
 
         got = campaign.run(
             parent, settings.pop("species"), settings.pop("cutoffs"), _energy_of(keywords), database, log=log,
-            stop=signals.stop, **settings,
+            stop=signals.stop, executor=client, **settings,
         )  # fmt: skip
+        if client is not None:
+            client.close()
         failed = [r for r in got.rows if r["status"] == "failed"]
         log(
             f"\n{len(got.rows) - len(failed)} structures computed, {len(failed)} failed; database {campaign.shown(database)}"
@@ -91,6 +95,39 @@ def main(options) -> int:
             + ("" if got.certain else "\nthe wanted uncertainty is not reached yet: --resume goes on")
         )
     return 0 if got.certain else 1
+
+
+def workers(dask):
+    """A Dask client: of a scheduler's address, or of so many processes on this machine; None where none is asked for.
+
+    Raises:
+        InputError: Dask is not installed, the scheduler does not answer, or the setting is neither.
+    """
+    if dask is None:
+        return None
+    if (
+        isinstance(dask, bool)
+        or not isinstance(dask, (int, str))
+        or dask in ("", 0)
+        or isinstance(dask, int)
+        and dask < 0
+    ):
+        raise InputError(
+            f'dask = {dask!r} in [campaign] must be a number of processes, or an address: "tcp://host:8786".'
+        )
+    try:
+        from dask.distributed import Client, LocalCluster
+    except ModuleNotFoundError:
+        raise InputError(f'dask = {dask!r} in [campaign] needs Dask: pip install "dask[distributed]".') from None
+    if isinstance(dask, int):
+        return Client(LocalCluster(n_workers=dask, threads_per_worker=1, dashboard_address=None))
+    try:
+        return Client(dask, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"dask = {dask!r} in [campaign]: no scheduler answers there ({' '.join(str(error).split())}). Start one with dask "
+            "scheduler, and workers with dask worker, or give a number of processes of this machine."
+        ) from None
 
 
 def _energy_of(keywords):

@@ -35,6 +35,16 @@ class Host:
         empty = [np.flatnonzero((row == self._vacancy) & inside) for row in _rows(states)]
         return self._walk(states, seed, dt, empty, inside)
 
+    def mended(self, states: np.ndarray, seed, axis: int) -> np.ndarray:
+        """States whose two halves along an axis were put together, with the bonds of the halves across their seams.
+
+        No time passes: a transient is an equilibrium at no temperature, so that vacancies that heal a seam would leave another
+        order there. Where bonds of three shells are as they should be, the rest is as disordered as they let it be.
+        """
+        seeds = np.random.default_rng(seed).integers(2**63, size=len(states)).astype(np.uint64)
+        rows = self.lattice.walks.mended(states.shape[1:4], _rows(states), seeds, axis)[0]
+        return rows.view(np.int8).reshape(states.shape)
+
     def step_patches(self, state: np.ndarray, corners: np.ndarray, seed, dt: float, block, replicas: int):
         """States (P, R, *sites, basis) and coordinates (P, R, d) in which the vacancies of one patch each have moved for dt.
 

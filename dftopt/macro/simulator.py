@@ -29,7 +29,8 @@ Any object with `step` and `observe` is taken in the same way. What a simulator 
 - `host`: an object that takes many states at once as NumPy arrays, for loops that another compiler has made: `observe(states)
   -> (S, d)`, `step(states, seed, dt)`, `step_where(states, seed, dt, where)`, and `step_patches(state, corners, seed, dt,
   block, replicas) -> (P, R, ...) states, (P, R, d)` in which one patch each has moved (`dftopt.macro.alloy_host`). It is used
-  where it is there, and the functions above where not.
+  where it is there, and the functions above where not. It may have `mended(states, seed, axis)`: states whose two halves
+  along an axis were put together, with seams as the halves were around their own ends; upsampling then runs no dynamics.
 - `events(state) -> (rates, changes)`: the estimator of explicit rates; (*sites, k) rates per unit time of the k events
   that belong to each site, and (*sites, k, d) changes of `observe` by each.
 - `correlated`: True where moves depend on the last ones (a vacancy jumps back): explicit rates then have the noise of single
@@ -37,6 +38,7 @@ Any object with `step` and `observe` is taken in the same way. What a simulator 
 - `conserved`: groups of integer codes whose numbers the dynamics keeps; upsampling restores them.
 - `links(axis) -> (basis, step along the axis and others, basis)`: bonds whose pairs of codes upsampling compares at a seam,
   for lattices with several sites in a cell; `seam`: cells on either side of one that heal.
+- `basis`: sites in each of the `sites`, which are then cells (default 1): fluctuations are reported per site.
 - `absorbing`: names of the coordinates that vanish together once the system has died out (nobody infected), first the one
   that all rates vanish with: the learned drift and noise then do so too.
 - `features(state) -> (F,)`: what a closure starts from, of one state, or of one patch where patches are sampled. Without
@@ -143,8 +145,8 @@ def parameters_of(sim) -> dict[str, float]:
 
 
 def size_of(sim) -> int:
-    """Number of sites (1 where there is no lattice)."""
-    n = 1
+    """Number of sites (1 where there is no lattice): cells of the lattice times the simulator's `basis`, sites in a cell."""
+    n = int(getattr(sim, "basis", 1))
     for edge in getattr(sim, "sites", ()):
         n *= int(edge)
     return n

@@ -9,6 +9,9 @@ but it would leave a stationary state that is none, or a transient.
 
 The two halves are independent, so a mean over the sites has half the variance after doubling, as it should; correlations
 longer than the small system are not made up.
+
+A simulator may know a better way (`host.mended`): on the lattice of an alloy atoms near the seams are exchanged until bonds
+across them are those that either half had, also in a transient, where no dynamics would leave the state alone.
 """
 
 import warnings
@@ -34,6 +37,7 @@ def upsample(
     seed: int = 0,
     *,
     groups=None,
+    apart: bool = False,
     width: int | None = None,
     tolerance: float = 0.02,
     interval: float | None = None,
@@ -48,17 +52,19 @@ def upsample(
             shortest axis is doubled each time.
         seed: whole number.
         groups: (S,) labels; only snapshots of one label (a time, a temperature) are joined with each other.
+        apart: no snapshot is part of two large ones: these are independent of each other, and `factor` times fewer.
         width: sites on either side of a seam that relax; default the simulator's `seam`, else 8.
         tolerance: of pair statistics at the seam against those of the small system, relative.
         interval: of time between two comparisons; default 32 times the simulator's `dt`.
         longest: number of intervals after which relaxation is given up.
 
     Returns:
-        (S, *large sites, ...) NumPy arrays. The numbers of each conserved kind (the simulator's `conserved`: groups of
-        integer codes) are those of the snapshots that were joined.
+        (S, *large sites, ...) NumPy arrays, S / factor of them with `apart`. The numbers of each conserved kind (the
+        simulator's `conserved`: groups of integer codes) are those of the snapshots that were joined.
 
     Raises:
-        InputError: a factor that is no power of 2, snapshots of another shape than the lattice, NaN, or no time unit known.
+        InputError: a factor that is no power of 2, snapshots of another shape than the lattice, NaN, no time unit known, or `apart` with
+            fewer snapshots in a group than `factor`.
 
     Warns:
         DFTOptWarning: seams still differ from the bulk after `longest` intervals; by how much.
@@ -82,16 +88,25 @@ def upsample(
     labels = np.zeros(len(state), int) if groups is None else np.unique(groups, return_inverse=True)[1]
     if labels.shape != (len(state),):
         raise InputError(f"groups must have one label per snapshot, {len(state)}; it has the shape {np.shape(groups)}.")
-    rng = np.random.default_rng([seed, 4])
+    fewest = int(np.unique(labels, return_counts=True)[1].min())
+    if apart and fewest < factor:
+        raise InputError(
+            f"apart: {factor} snapshots make one large one, and a group has {fewest}. Take more, or a smaller factor."
+        )
+    rng = np.random.default_rng([checks.whole("seed", seed, low=0), 4])
     k = len(sim.sites)
     for level, axis in enumerate(axes):
         compare = _comparison(sim, axis, k, state)
         reference = compare(state, False)
-        state = np.concatenate([_shifted(state, k, rng), _shifted(state[_partners(labels, rng)], k, rng)], axis + 1)
+        first, second = _halves(labels, rng) if apart else (np.arange(len(labels)), _partners(labels, rng))
+        labels = labels[first]
+        state = np.concatenate([_shifted(state[first], k, rng), _shifted(state[second], k, rng)], axis + 1)
         counts = _counts(sim, state)
         near = _near(state.shape[1 : 1 + k], axis, width)
-        checks.whole("seed", seed, low=0)
-        state = _healed(sim, state, near, compare, reference, (seed, 1000 + level), interval, tolerance, longest)
+        if hasattr(getattr(sim, "host", None), "mended"):
+            state = sim.host.mended(state, (seed, 1000 + level), axis)
+        else:
+            state = _healed(sim, state, near, compare, reference, (seed, 1000 + level), interval, tolerance, longest)
         state = _restored(sim, state, counts, near, rng)
     return state
 
@@ -129,6 +144,17 @@ def _partners(labels, rng):
         members = rng.permutation(np.flatnonzero(labels == label))
         out[members] = np.roll(members, 1)
     return out
+
+
+def _halves(labels, rng):
+    """Pairs of snapshots of one label, each in one pair; where their number is odd, one is left out."""
+    first, second = [], []
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        half = len(members) // 2
+        first.append(members[:half])
+        second.append(members[half : 2 * half])
+    return np.concatenate(first), np.concatenate(second)
 
 
 def _shifted(state, k, rng):

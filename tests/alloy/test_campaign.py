@@ -1,5 +1,7 @@
 import importlib.util
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -115,6 +117,42 @@ def test_two_workers_share_one_database(tmp_path):
     assert campaign.reserved(db[0], "one") == 1 and campaign.reserved(db[1], "one") is None
     assert campaign.reserved(db[1], "two") == 2 and [r.ordering for r in db[0].select()] == ["one", "two"]
     assert {r.worker for r in db[0].select()} == {f"{campaign.HOST}:{os.getpid()}"}
+
+
+def test_structures_of_a_round_are_computed_beside_each_other(tmp_path):
+    """All four at once, and the results of one after another; a failure stays that of its structure."""
+    meet = threading.Barrier(4, timeout=20)
+
+    def together(atoms):
+        meet.wait()
+        return energy(atoms)
+
+    with ThreadPoolExecutor(4) as pool:
+        got = run(tmp_path / "p.db", together, wanted=1e-6, calculations=8, executor=pool)
+    alone = run(tmp_path / "a.db", wanted=1e-6, calculations=8)
+    assert {r["ordering"]: r["energy_eV"] for r in got.rows} == {r["ordering"]: r["energy_eV"] for r in alone.rows}
+    assert got.uncertainty == pytest.approx(alone.uncertainty, rel=1e-9)
+
+    def fails(atoms):
+        raise RuntimeError("no convergence")
+
+    with ThreadPoolExecutor(2) as pool:
+        got = run(tmp_path / "f.db", fails, calculations=3, executor=pool)
+    assert [r["reason"] for r in got.rows] == ["RuntimeError: no convergence"] * 3
+
+
+def test_what_waits_for_workers_is_given_back_when_the_run_ends(tmp_path):
+    hold, begun = threading.Event(), []
+
+    def waits(atoms):
+        begun.append(atoms)
+        hold.wait(20)
+        return energy(atoms)
+
+    with ThreadPoolExecutor(1) as pool:
+        got = run(tmp_path / "s.db", waits, executor=pool, stop=lambda: bool(begun))
+        hold.set()
+    assert got.rows == [] and len(connect(tmp_path / "s.db")) == 0
 
 
 def test_proposals_are_the_most_uncertain():

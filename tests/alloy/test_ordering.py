@@ -142,6 +142,35 @@ def test_upsampled_mixtures_keep_their_order(ternary):
     assert np.all(abs(a.mean(0) - b.mean(0)) < 4 * np.sqrt((a.var(0) + b.var(0)) / 32) + 0.005)
 
 
+def test_seams_have_the_bonds_and_the_energy_of_the_halves(ternary):
+    """Random and ordered halves: numbers of bonds of three shells, across seams and inside, and the energy."""
+    small, large = (
+        macro.AlloyOrdering(ternary, size, THIRD, 1200.0, BARRIERS, vacancies=v, shells=3)
+        for size, v in (((4, 4, 4), 2), ((4, 8, 4), 4))
+    )
+    start = np.asarray(jax.vmap(small.initial)(jax.random.split(jax.random.key(0), 8)))
+    start = np.concatenate([start, small.host.step(start, [1], 10.0)])
+    parts = small.walks.bonds((4, 4, 4), start.reshape(16, -1).view(np.uint8))
+    joined = np.concatenate([start, np.roll(start, 1, 0)], 2)
+    rows = np.ascontiguousarray(joined).reshape(16, -1).view(np.uint8)
+    broken = large.walks.bonds((4, 8, 4), rows) - parts - np.roll(parts, 1, 0)
+    seeds = np.arange(16).astype(np.uint64)
+    states, left, energy = large.walks.mended((4, 8, 4), rows, seeds, 1)
+    change = large.walks.bonds((4, 8, 4), states) - parts - np.roll(parts, 1, 0)
+    assert np.array_equal(left.sum(1), change)  # inside and across
+    assert abs(left).mean() < 0.4 * abs(broken[8:]).mean() and abs(energy).max() < 0.05
+    assert np.array_equal((states == 3).reshape(joined.shape), joined == 3)  # vacancies stay
+    assert np.array_equal(np.sort(states, 1), np.sort(rows, 1))
+
+
+def test_large_snapshots_that_share_no_part(ternary):
+    small, large = (macro.AlloyOrdering(ternary, (4, 4, n), THIRD, 1200.0, BARRIERS, vacancies=n // 4) for n in (4, 8))
+    start = np.asarray(jax.vmap(small.initial)(jax.random.split(jax.random.key(0), 9)))
+    assert macro.upsample(start, 2, large, apart=True).shape == (4, 4, 4, 8, 2)
+    with pytest.raises(InputError, match="2 snapshots make one large one, and a group has 1"):
+        macro.upsample(start[:3], 2, large, apart=True, groups=[0, 0, 1])
+
+
 @pytest.mark.slow
 def test_partial_evolution_has_the_drift_of_the_whole(ternary):
     sim = macro.AlloyOrdering(ternary, (4, 4, 4), THIRD, 1200.0, BARRIERS, vacancies=4)
