@@ -268,7 +268,7 @@ def test_rotations_that_leave_the_plane_are_not_used():
     [
         ({}, {}, r"not periodic along a, b and c .*coulomb = '0d' \(molecules\)"),
         ({}, {"coulomb": "2d"}, "slabs, which repeat along two axes, but atoms.pbc = .*coulomb = '0d'"),
-        ({}, {"coulomb": "1d"}, "coulomb = '1d' is unknown: choose one of 'periodic', '0d', '2d'"),
+        ({}, {"coulomb": "1d"}, "coulomb = '1d' is unknown; did you mean"),
         ({"pbc": (False, True, True)}, {}, "not periodic along a .*'2d' \\(slabs\\)"),
         ({}, {"coulomb": "0d", "kpts": (2, 1, 1)}, "nothing is repeated along a, so k points"),
         ({}, {"coulomb": "0d", "shift": (0, 0, 0.5)}, "nothing is repeated along c, so k points"),

@@ -230,7 +230,9 @@ def check_moments(moments, n_electrons: float, natoms: int) -> np.ndarray:
     return values
 
 
-def check_positive(name: str, value, unit: str = "", remedy: str = "", allow_zero: bool = False) -> float:
+def check_positive(
+    name: str, value, unit: str = "", remedy: str = "", allow_zero: bool = False, most: float = np.inf
+) -> float:
     """A finite positive number as a float.
 
     Args:
@@ -239,14 +241,16 @@ def check_positive(name: str, value, unit: str = "", remedy: str = "", allow_zer
         unit: such as "hartree", for the message.
         remedy: a sentence that ends the message, such as "15 to 40 suits most GTH pseudopotentials."
         allow_zero: whether zero is allowed.
+        most: what no meaningful value exceeds.
 
     Raises:
-        InputError: text, a truth value, NaN, infinity, an array, or a number that is not positive.
+        InputError: text, a truth value, NaN, infinity, an array, or a number that is not positive or too large.
     """
     number = _real(value)
-    if number is not None and np.isfinite(number) and (number > 0 or (allow_zero and number == 0)):
+    if number is not None and np.isfinite(number) and (number > 0 or (allow_zero and number == 0)) and number <= most:
         return number
     kind = "a finite number, zero or positive" if allow_zero else "a finite positive number"
+    kind += f" of at most {most:g}" if most < np.inf else ""
     raise InputError(f"{name} = {value!r} has to be {kind}{f', in {unit}' if unit else ''}. {remedy}".rstrip())
 
 
@@ -260,6 +264,30 @@ def check_finite(name: str, value, unit: str = "") -> float:
     if number is None or not np.isfinite(number):
         raise InputError(f"{name} = {value!r} has to be a finite number{f', in {unit}' if unit else ''}.")
     return number
+
+
+def check_whole(name: str, value, least: int = 1, most: int = 2**31 - 1, remedy: str = "") -> int:
+    """A whole number within bounds as an int.
+
+    Raises:
+        InputError: anything else, a truth value or a number written as text among it.
+    """
+    number = _real(value)
+    if number is None or not np.isfinite(number) or number != int(number) or not least <= number <= most:
+        bounds = f"of at least {least}" if most == 2**31 - 1 else f"from {least} to {most}"
+        raise InputError(f"{name} = {value!r} has to be a whole number {bounds}. {remedy}".rstrip())
+    return int(number)
+
+
+def check_choice(name: str, value, valid: Iterable[str]) -> str:
+    """One of some words.
+
+    Raises:
+        InputError: another word, named with the nearest valid one, or no word at all.
+    """
+    if not isinstance(value, str) or value not in tuple(valid):
+        raise InputError(f"{name} = {value!r} is unknown; {nearest(str(value), valid)}")
+    return value
 
 
 def check_truth(name: str, value) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase.geometry import minkowski_reduce
 
+from dftopt.atoms.checks import check_choice
 from dftopt.atoms.structure import Structure
 from dftopt.errors import InputError
 from dftopt.units import BOHR_IN_ANGSTROM
@@ -101,8 +102,7 @@ def find_vacuum(
     Raises:
         InputError: an unknown name, axes that do not fit, or a box that is too small.
     """
-    if coulomb not in COULOMB:
-        raise InputError(f"coulomb = {coulomb!r} is unknown: choose one of {', '.join(map(repr, COULOMB))}.")
+    check_choice("coulomb", coulomb, COULOMB)
     if dipole and coulomb != "periodic":
         raise InputError(
             f"dipole_correction = True goes with coulomb = 'periodic': with {coulomb!r} no copy of the dipole is left. "

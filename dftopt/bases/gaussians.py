@@ -60,7 +60,7 @@ class Gaussians:
         _check_molecule(model)
         self.level = _check_level(grid)
         self.label = _label(self.name)
-        if density_fit not in (None, True, False):
+        if density_fit is not None and not isinstance(density_fit, (bool, np.bool_)):
             raise InputError(f"density_fit = {density_fit!r} has to be True, False or None (exact while it fits).")
         symbols = model.atoms.get_chemical_symbols()
         self.mol = _molecule(symbols, model.atoms.positions / BOHR_IN_ANGSTROM, self.name, model.force)

@@ -89,7 +89,12 @@ class PlaneWaves:
         self.crystal_symmetry = found
         self.kpoints = kpoints.from_input(kpts, found, shift=shift, weights=weights, reduce=symmetry)
         self.vacuum.check_kpoints(self.kpoints.k)
+        if like is not None and not isinstance(like, (PlaneWaves, Mapping)):
+            raise InputError(f"like = {like!r} has to be an earlier PlaneWaves, or its sizes.")
         kept = like.sizes if isinstance(like, PlaneWaves) else like
+        room = checks.check_positive(
+            "room", room, remedy="It is the fraction by which the cell may grow.", allow_zero=True, most=1.0
+        )
         self._sizes = Sizes(kept, room, self._needed(fft) if kept else None)
         self.fft = self._choose_fft(fft)
 

@@ -291,7 +291,7 @@ class DFTOpt(GetOutputsMixin, Calculator):
     def _log(self) -> Iterator[Log]:
         """The log named by `txt`; a file is begun by the first calculation and continued by the next ones."""
         target = self.parameters["txt"]
-        if target is None or target == "-" or hasattr(target, "write"):
+        if target is None or same(target, "-") or hasattr(target, "write"):
             yield Log(target)
             return
         try:

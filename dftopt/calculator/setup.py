@@ -12,6 +12,7 @@ from dftopt.atoms import checks, kpoints
 from dftopt.atoms.cutoff import LEVELS, recommended_cutoff
 from dftopt.atoms.vacuum import find_vacuum
 from dftopt.bases.planewaves import PlaneWaves
+from dftopt.calculator.keywords import same
 from dftopt.energy.model import Model
 from dftopt.errors import DFTOptWarning, InputError
 from dftopt.minimization.forecast import refuse_too_large
@@ -101,7 +102,7 @@ def build(
         InputError: anything wrong, before anything is allocated.
     """
     check_keys(parameters)
-    if parameters.get("mode") == "gaussian":
+    if same(parameters.get("mode"), "gaussian"):
         from dftopt.calculator import molecules  # which builds on this module
 
         return molecules.build(atoms, parameters)
@@ -134,7 +135,7 @@ def build(
 def minimization_options(p, temperature: float, smearing: str) -> dict[str, Any]:
     """Options of `dftopt.minimize` (hartree) from the calculator's parameters (eV)."""
     tol = checks.check_positive(
-        "tol", p["tol"], "eV per atom", "Typical values are 1e-7 (energies) and 1e-10 (forces)."
+        "tol", p["tol"], "eV per atom", "Typical values are 1e-7 (energies) and 1e-10 (forces).", most=HARTREE_IN_EV
     )
     return {
         "temperature": temperature,
@@ -143,23 +144,23 @@ def minimization_options(p, temperature: float, smearing: str) -> dict[str, Any]
         "parametrization": p["parametrization"],
         "minimizer": p["minimizer"],
         "tol": tol / HARTREE_IN_EV,
-        "maxiter": _whole("maxiter", p["maxiter"]),
-        "seed": _whole("seed", p["seed"], least=0),
+        "maxiter": checks.check_whole("maxiter", p["maxiter"]),
+        "seed": checks.check_whole("seed", p["seed"], least=0),
         "magnetization": p["magnetization"],
     }
 
 
 def _refuse_unavailable(p) -> None:
-    if p["basis"] is not None:
-        raise InputError(
-            f"basis = {p['basis']!r} is for mode = 'gaussian'; here mode = 'pw', whose basis is given by ecut."
-        )
+    for key in ("basis", "grid", "density_fit"):
+        if not same(p[key], DEFAULTS[key]):
+            raise InputError(
+                f"{key} = {p[key]!r} is for mode = 'gaussian'; here mode = 'pw', whose basis is given by ecut."
+            )
     if isinstance(p["mode"], dict):
         raise InputError(f"mode = {p['mode']} is GPAW's way; here it is mode = 'pw' and ecut, in eV, beside it.")
-    if p["mode"] != "pw":
-        raise InputError(f"mode = {p['mode']!r} is unknown: {checks.nearest(str(p['mode']), ('pw', 'gaussian'))}")
-    if p["spinpol"] not in (None, True, False):
-        raise InputError(f"spinpol = {p['spinpol']!r} has to be true or false.")
+    checks.check_choice("mode", p["mode"], ("pw", "gaussian"))
+    if p["spinpol"] is not None:
+        checks.check_truth("spinpol", p["spinpol"])
 
 
 def _model(atoms, p, notes: list[str]) -> Model:
@@ -177,13 +178,6 @@ def _model(atoms, p, notes: list[str]) -> Model:
             warnings.simplefilter("ignore", DFTOptWarning)
             model = Model(atoms, spinpol=True, force=model.force, **given)
     return model
-
-
-def _whole(name: str, value, least: int = 1) -> int:
-    number = checks.check_positive(name, value, allow_zero=least == 0)
-    if number != int(number):
-        raise InputError(f"{name} = {value!r} must be a whole number of at least {least}.")
-    return int(number)
 
 
 def _cutoff(model: Model, ecut, notes: list[str]) -> float:

@@ -69,7 +69,7 @@ class Model:
     def _check_charge(self) -> None:
         if isinstance(self.charge, bool) or not isinstance(self.charge, (int, float, np.number)):
             raise InputError(f"charge = {self.charge!r} must be a number, in units of e: 1 takes one electron away.")
-        if not np.isfinite(self.charge) or self.n_electrons <= 0:
+        if not np.isfinite(float(self.charge)) or self.n_electrons <= 0:
             raise InputError(
                 f"charge = {self.charge!r} leaves {self.n_electrons:g} of the {self.n_electrons + self.charge:g} valence "
                 "electrons, at least part of one is needed. Lower it, or take potentials with more valence electrons."

@@ -89,6 +89,8 @@ class Checkpoint:
     """
 
     def __init__(self, path, identity: dict[str, Any], every: float = EVERY):
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+            raise InputError(f"checkpoint = {path!r} has to be the path of a file.")
         self.path = Path(path)
         self._identity = json.loads(json.dumps(identity))
         self._every, self._last, self._cost = every, time.monotonic(), 0.0

@@ -223,7 +223,7 @@ def _starting_point(model, basis, prepared: Prepared, o: options.Options, start,
     if isinstance(start, Result):
         point, beyond = _from_result(start, basis, o.problem, model), _beyond(start, basis)
         return starting.compact(point, prepared), starting.compact(beyond, prepared), np.zeros(2)
-    if start not in ("atomic", "random"):
+    if not isinstance(start, str) or start not in ("atomic", "random"):
         raise InputError(f"start = {start!r} must be 'atomic', 'random' or a Result of the same shape.")
     key = jax.random.key(o.seed)
     filled, most = max(o.filled), int(basis.counts.min())
@@ -272,6 +272,10 @@ def _from_result(earlier: Result, basis, problem: Problem, model):
 def _teller(progress, natoms: int):
     if callable(progress):
         return progress
+    if progress is not None and not isinstance(progress, bool):
+        raise InputError(
+            f"progress = {progress!r} has to be true or false, or a function that is called with each step."
+        )
     if progress is False or (progress is None and not sys.stderr.isatty()):
         return lambda step: None
 

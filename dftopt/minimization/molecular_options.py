@@ -39,16 +39,16 @@ def check(model, basis, *, temperature, smearing, nbands, magnetization, paramet
         InputError: names the option, its value and the remedy.
     """
     common = check_common(
-        model, basis, temperature, smearing, magnetization, parametrization, orthonormalization, tol, maxiter
+        model, basis, temperature, smearing, magnetization, parametrization, orthonormalization, tol, maxiter, seed
     )
     temperature, magnetization, kind = common.temperature, common.magnetization, common.smearing
-    if starts not in (None, 1):
+    if starts is not None and checks.check_whole("starts", starts) != 1:
         raise InputError(
             f"starts = {starts!r}: several spin starts are for plane waves. Set the moments of the atoms instead."
         )
     if checkpoint is not None:
         raise InputError("checkpoint= is not available: result.save(path) and start=dftopt.load(path) continue a run.")
-    if minimizer not in DETERMINISTIC:
+    if not isinstance(minimizer, str) or minimizer not in DETERMINISTIC:
         raise InputError(
             f"minimizer = {minimizer!r} is not available for molecules; {checks.nearest(str(minimizer), DETERMINISTIC)}"
         )
@@ -63,10 +63,8 @@ def check(model, basis, *, temperature, smearing, nbands, magnetization, paramet
             f"basis = {basis.name!r} has {basis.nao} functions, fewer than the {max(need)} orbitals that the electrons of "
             "one spin fill. Take a larger basis, or another magnetization."
         )
-    if nbands is not None and (
-        isinstance(nbands, bool) or int(nbands) != nbands or not max(need) <= nbands <= basis.nao
-    ):
-        raise InputError(f"nbands = {nbands!r} has to be a whole number from {max(need)} to {basis.nao}. Leave it out.")
+    if nbands is not None:
+        nbands = checks.check_whole("nbands", nbands, max(need), basis.nao, "Leave it out.")
     parametrization = common.parametrization
     if (temperature == 0) != (parametrization == "fixed"):
         hint = "needs a temperature above 0" if temperature == 0 else "is for temperature = 0 only"
@@ -83,6 +81,6 @@ def check(model, basis, *, temperature, smearing, nbands, magnetization, paramet
         if abs(n * model.nspin / 2 - round(n * model.nspin / 2)) > 1e-9:
             raise InputError("parametrization = 'row-norm' needs a whole number of filled orbitals: use 'auxiliary'.")
     return Options(
-        temperature, str(smearing).lower(), nbands, parametrization, minimizer, orthonormalization, common.tol, int(maxiter), int(seed),
+        temperature, str(smearing).lower(), nbands, parametrization, minimizer, orthonormalization, common.tol, common.maxiter, common.seed,
         magnetization, need,
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """Options of a minimization, checked before anything is allocated."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from dftopt.minimization.problem import PARAMETRIZATIONS, Problem
 from dftopt.minimization.smearing import Smearing
 from dftopt.minimization.smearing import smearing as find_smearing
 
+HOTTEST = 100.0  # hartree, 30 million kelvin; core electrons are ionized long before
 MINIMIZERS = ("auto", "cg", "lbfgs", "gradient-descent", "adam")
 
 
@@ -71,18 +73,23 @@ def check(
     if starts is not None and model.nspin == 1:
         raise InputError("starts needs spin polarization: give spinpol=True to the model, or leave it out.")
     common = check_common(
-        model, basis, temperature, smearing, magnetization, parametrization, orthonormalization, tol, maxiter
+        model, basis, temperature, smearing, magnetization, parametrization, orthonormalization, tol, maxiter, seed
     )
     temperature, magnetization, kind = common.temperature, common.magnetization, common.smearing
-    starts = 1 if starts is None else starts
-    if isinstance(starts, bool) or not isinstance(starts, (int, np.integer)) or starts < 1:
-        raise InputError(f"starts = {starts!r} must be a whole number of spin starts, at least 1.")
+    starts = checks.check_whole(
+        "starts", 1 if starts is None else starts, remedy="It counts the spin patterns that are tried."
+    )
     if isinstance(minimizer, str) and minimizer not in MINIMIZERS:
         raise InputError(
             f"minimizer = {minimizer!r} is unknown; {checks.nearest(minimizer, MINIMIZERS)} Or pass an optax or jaxopt solver object."
         )
+    if not isinstance(minimizer, str) and not is_solver(minimizer):
+        raise InputError(
+            f"minimizer = {minimizer!r} is neither one of our names nor an optax transformation (init, update) nor a jaxopt solver "
+            "(init_state, update)."
+        )
     filled = filled_bands(model, temperature, magnetization)
-    _check_bands(model, basis, max(filled), nbands)
+    nbands = _check_bands(model, basis, max(filled), nbands)
     parametrization = common.parametrization
     _check_parametrization(model, basis, temperature, kind, smearing, parametrization, magnetization)
     return Options(
@@ -93,11 +100,11 @@ def check(
         minimizer,
         orthonormalization,
         common.tol,
-        int(maxiter),
-        int(seed),
+        common.maxiter,
+        common.seed,
         magnetization,
         filled,
-        int(starts),
+        starts,
     )
 
 
@@ -109,10 +116,12 @@ class Common(NamedTuple):
     magnetization: float | None
     parametrization: str
     tol: float
+    maxiter: int
+    seed: int
 
 
 def check_common(
-    model, basis, temperature, smearing, magnetization, parametrization, orthonormalization, tol, maxiter
+    model, basis, temperature, smearing, magnetization, parametrization, orthonormalization, tol, maxiter, seed
 ) -> Common:
     """Check what does not depend on the kind of basis.
 
@@ -124,33 +133,33 @@ def check_common(
             "The basis was made for another model: pass dftopt.PlaneWaves(model, ...) or Gaussians(model, ...) of this one."
         )
     temperature = checks.check_positive(
-        "temperature", temperature, "hartree", "0 is the ground state.", allow_zero=True
+        "temperature", temperature, "hartree", "0 is the ground state.", allow_zero=True, most=HOTTEST
     )
     kind = find_smearing(smearing)
     tol = checks.check_positive(
-        "tol", tol, "hartree per atom", "Typical values are 1e-8 (energies) and 1e-12 (forces)."
+        "tol", tol, "hartree per atom", "Typical values are 1e-8 (energies) and 1e-12 (forces).", most=1.0
     )
     if magnetization is not None:
         if model.nspin == 1:
             raise InputError("magnetization needs spin polarization: give spinpol=True to the model, or leave it out.")
         magnetization = checks.check_finite("magnetization", magnetization, "bohr magnetons")
-    if parametrization not in ("auto", *PARAMETRIZATIONS):
-        valid = checks.nearest(str(parametrization), ("auto", *PARAMETRIZATIONS))
-        raise InputError(f"parametrization = {parametrization!r} is unknown; {valid}")
-    if orthonormalization not in ("cholesky", "qr", "loewdin"):
-        raise InputError(f"orthonormalization = {orthonormalization!r} is unknown; valid: cholesky, qr, loewdin.")
-    if isinstance(maxiter, bool) or int(maxiter) != maxiter or maxiter < 1:
-        raise InputError(f"maxiter = {maxiter!r} must be a whole number of at least 1.")
+    checks.check_choice("parametrization", parametrization, ("auto", *PARAMETRIZATIONS))
+    checks.check_choice("orthonormalization", orthonormalization, ("cholesky", "qr", "loewdin"))
+    maxiter, seed = checks.check_whole("maxiter", maxiter), checks.check_whole("seed", seed, least=0)
     if parametrization == "auto":
         parametrization = "fixed" if temperature == 0 else "auxiliary"
-    return Common(temperature, kind, magnetization, parametrization, tol)
+    return Common(temperature, kind, magnetization, parametrization, tol, maxiter, seed)
 
 
-def _check_bands(model, basis, need: int, nbands) -> None:
+def is_solver(solver) -> bool:
+    """Whether it is an optax transformation or a jaxopt solver."""
+    return hasattr(solver, "update") and (hasattr(solver, "init") or hasattr(solver, "init_state"))
+
+
+def _check_bands(model, basis, need: int, nbands) -> int | None:
     n = model.n_electrons
     if nbands is not None:
-        if isinstance(nbands, bool) or int(nbands) != nbands:
-            raise InputError(f"nbands = {nbands!r} must be a whole number.")
+        nbands = checks.check_whole("nbands", nbands)
         if nbands < need:
             raise InputError(
                 f"nbands = {nbands} cannot hold {n:g} electrons: at least {need} are needed. Leave it out to have it chosen."
@@ -161,6 +170,7 @@ def _check_bands(model, basis, need: int, nbands) -> None:
             f"ecut = {basis.ecut:g} hartree gives only {fewest} plane waves at one k point, "
             f"fewer than the {max(nbands or 0, need + 1)} bands. Raise ecut."
         )
+    return nbands
 
 
 def _check_parametrization(model, basis, temperature, kind, name, parametrization, magnetization) -> None:
@@ -195,6 +205,8 @@ def check_inputs(inputs: dict, model, basis) -> None:
         InputError: names the remedy.
     """
     cell, symmetry = model.structure.cell, basis.kpoints.symmetry
+    if not isinstance(inputs, Mapping):
+        raise InputError(f"inputs = {inputs!r} has to be a changed copy of model.inputs().")
     missing = [k for k in ("positions", "strain", "pseudopotentials", "xc") if k not in inputs]
     if missing:
         raise InputError(f"inputs lacks {missing[0]!r}: change a copy of model.inputs().")

@@ -180,13 +180,8 @@ def minimize(
     record: dict = {"history": [], "errors": [], "iterations": 0, "evaluations": 0, "error": np.inf}
     if isinstance(solver, str) or _is_optax(solver):
         params = _optax(problem, params, data, solver, tol, maxiter, tell, record)
-    elif hasattr(solver, "init_state") and hasattr(solver, "update"):
-        params = _jaxopt(problem, params, data, solver, tol, maxiter, tell, record)
     else:
-        raise InputError(
-            f"minimizer = {solver!r} is neither one of our names nor an optax transformation (init, update) nor a jaxopt solver "
-            "(init_state, update)."
-        )
+        params = _jaxopt(problem, params, data, solver, tol, maxiter, tell, record)
     return point_of(problem, params, data), record
 
 

@@ -173,7 +173,7 @@ def test_cutoff_in_another_unit(basis):
 
 
 def test_words_where_true_or_false_is_asked(basis, model, cli):
-    """"off" and "no" are true to Python: symmetry would stay on, spins would be polarized."""
+    """ "off" and "no" are true to Python: symmetry would stay on, spins would be polarized."""
     refused(lambda: basis(symmetry="off"), ("symmetry = 'off' has to be true or false",))
     refused(lambda: basis(dipole_correction="no"), ("dipole_correction = 'no'",))
     refused(lambda: model(spinpol="false"), ("spinpol = 'false'",))
