@@ -145,3 +145,21 @@ def test_reverse_mode_is_the_transpose_of_forward_mode(system, chosen):
     p = {name: f.parameters[name] for name in ("positions", "strain", "pseudopotentials", "xc")}
     values_at = lambda p: outputs(f, [name for name in chosen[system] if name != "gap"])({**f.parameters, **p})
     check_transposes(f, values_at, p, seed=1)
+
+
+def test_a_second_structure_of_the_same_shape_compiles_nothing(caplog):
+    def derivatives(f):
+        p, names = f.parameters, FEW["insulator"]
+        values = lambda x: outputs(f, [name for name in names if name != "gap"])({**p, "positions": x})
+        jax.jvp(values, (p["positions"],), (jnp.ones((2, 3)).at[0, 0].set(2.0),))
+        jax.vjp(values, p["positions"])[1](values(p["positions"]))
+
+    derivatives(insulator())
+    atoms = insulator().model.atoms.copy()
+    atoms.positions[1] += [0.02, 0.03, -0.04]
+    model = dftopt.Model(atoms, xc="PBE")
+    second = dftopt.differentiable(model, dftopt.PlaneWaves(model, ecut=3.0, like=insulator().basis))
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        derivatives(second)
+        jax.jit(lambda x: x / 3.25)(1.0)  # is counted
+    assert sum("Finished XLA compilation" in r.getMessage() for r in caplog.records) == 1
