@@ -66,7 +66,7 @@ def gaussians():
 SYSTEMS = {
     "insulator": (
         insulator,
-        [(("positions",), 4e-3), (("strain",), 1e-3), (("xc", "gga_x_pbe", "kappa"), 2e-2)],
+        [(("positions",), 2e-3), (("strain",), 1e-3), (("xc", "gga_x_pbe", "kappa"), 1e-2)],
         ("energy", "forces", "gap"),
     ),
     "metal": (
@@ -96,7 +96,7 @@ def moved(f, path, t):
     """Parameters moved by t along a fixed direction of one of them."""
 
     def change(where, leaf):
-        if tuple(p.key for p in where) != path:
+        if tuple(getattr(p, "key", getattr(p, "idx", None)) for p in where) != path:
             return leaf
         return leaf + t * (np.random.default_rng(1).normal(size=leaf.shape) if leaf.ndim else 1.0)
 
