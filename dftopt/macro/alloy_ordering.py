@@ -198,6 +198,7 @@ class AlloyLattice:
 
     def events(self, state: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Jumps per unit of time (*sites, basis * z) and changes (..., d) of the parameters; zero without a vacancy."""
+        state = jnp.asarray(state)
         shape, s = state.shape[:3], state.reshape(-1)
         vacancies = self._vacancies(s)
         rates, targets = jax.vmap(partial(self._rates, shape, s))(vacancies)

@@ -66,9 +66,10 @@ def test_binary_of_the_example(nbmota):
 @pytest.mark.slow
 def test_all_of_the_example(nbmota):
     structures, energies, _ = nbmota
-    with pytest.warns(DFTOptWarning, match="10 coefficients undetermined") as seen:
+    with pytest.warns(DFTOptWarning) as seen:
         ce = ClusterExpansion.fit(structures, energies, parent=BCC, cutoffs=(6.0, 4.7))
-    assert any("pair 1 (1,1) = pair 4 (1,1)" in str(w.message) for w in seen)
+    for words in ("10 coefficients undetermined", "pair 1 (1,1) = pair 4 (1,1)"):
+        assert any(words in str(w.message) for w in seen)
     assert ce.cv_rmse < 0.8e-3
     assert all(name.startswith("triplet") for name in ce.undetermined)
     ternary, binary = bulk("Nb", "bcc", a=3.3, cubic=True).repeat(2), bulk("Nb", "bcc", a=3.3, cubic=True).repeat(2)
