@@ -1,11 +1,21 @@
 """Ordering of NbMoTa learned from patches of 1,024 sites, against direct kinetic Monte Carlo of 65,536 sites.
 
-    python benchmarks/alloy/ordering.py [--quick] [--states] [--reference FILE.npz] [--data FILE]
+    python benchmarks/alloy/ordering.py [--quick] [--shells 2] [--form network fdr] [--reference FILE.npz] [--data FILE]
 
-Quenches of the random mixture. For training, trajectories of 1,024 sites are upsampled to 65,536, patches of 1,024 of these
-are evolved, and one equation is fitted to all training temperatures; one temperature is held out. Goals: the six first-shell
-parameters within 0.02 (held out: 0.03), fluctuations within 10 % and falling as n^-1/2, the time in which Mo-Ta relaxes to
-1/e within 10 %, upsampled states within 0.01 of direct ones in three shells, training in less than 5 minutes.
+Quenches of the random mixture. For training, snapshots of 1,024 sites are upsampled to 65,536, patches of 1,024 of these are
+evolved, and one equation is fitted to all training temperatures; one temperature is held out. Coordinates are the parameters
+of two shells: those of the first alone forget the second, and their fluctuations decay the more slowly the later one looks.
+
+Goals: the six first-shell parameters within 0.02 (held out: 0.03), fluctuations within 10 % and falling as n^-1/2, the time in
+which Mo-Ta relaxes to 1/e within 10 %, upsampled states within 0.01 of direct ones in three shells, training in less than 5
+minutes. Numbers after +- are standard errors, of direct simulations by leaving out one trajectory after another.
+
+Measured with --quick, form "network": the six parameters to 0.014, 0.008 (held out) and 0.010; relaxation times to -6, -13 (held
+out, missed) and -1 %; upsampled states agree to 0.0102 with standard errors of up to 0.0068. Missed too: fluctuations are 7 to
+19 % too large in 8,192 sites, since slopes of the drift weaken while states forget how they were chosen (a polynomial fitted to
+snapshots 0.4, 0.6 and 0.8 jumps per site after upsampling gives 12, 16 and 18 %; with the first shell alone 19, 25 and 28 %),
+and 80 % in 1,024 sites, which go where no training state was. Form "fdr" is far off in six coordinates (Mo-Ta by 0.09 at 1000 K).
+
 `--reference` and `--data` keep the direct simulations and the training data in files, for other settings of the rest.
 """
 
@@ -23,16 +33,18 @@ from scipy.cluster.vq import kmeans2
 
 import dftopt
 from dftopt import macro
-from dftopt.alloy import monte_carlo
 from dftopt.errors import DFTOptWarning
 
 THIRD = {"Nb": 1 / 3, "Mo": 1 / 3, "Ta": 1 / 3}
 BARRIERS = {"Nb": 0.6, "Mo": 0.75, "Ta": 0.65}
-TRAINING, HELD_OUT = (1000.0, 1100.0, 1500.0, 2000.0), 1200.0
-TESTED = (1000.0, HELD_OUT)
+TRAINING, HELD_OUT = (1000.0, 1200.0, 1500.0, 2000.0), 1350.0
+TESTED = (1000.0, HELD_OUT, 1500.0)
 TIMES = np.arange(0.0, 20.25, 0.5)
+LATE = TIMES >= 5  # fluctuations are taken there
+JOINED = [0.5, 1, 2, 3, 4.5, 7, 10, 14, 18]  # of quenches of 1,024 sites, that become states of 65,536
 MO_TA = 2  # of the coordinates
 SIZES = {1024: (8, 8, 8), 8192: (16, 16, 16), 65536: (32, 32, 32)}
+PAIRS = np.triu_indices(3)
 
 
 @cache
@@ -44,47 +56,32 @@ def alloy(ce, n, T, shells):
     return replace(at_1000(ce, n, shells), temperature=T)
 
 
-def effective(ce, seed):
-    """A function that gives the temperature at which equilibrium has some Mo-Ta parameter: where transients are healed."""
-    T = np.array([800, 900, 1000, 1200, 1500, 2000, 3000, 5000, 10000.0])
-    got = monte_carlo(ce, (8, 8, 8), THIRD, T, seed=seed, vacancies=1, samples=100, sweeps=5, equilibration=200)
-    T, alpha, _ = got.mean(got.sro)
-    alpha = alpha[:, 0, 1, 2]
-    return lambda value: float(1 / np.interp(value, [*alpha, 0.0], [*(1 / T), 1e-6]))
-
-
-def training_states(sim, small, pool, at, seed, groups, each, bins=4):
-    """States of `sim` upsampled from pools of small ones: alike ones are joined, at the temperature they look like."""
-    z = pool.z.reshape(-1, pool.z.shape[-1])
-    states = pool.states.reshape(-1, *pool.states.shape[2:])
+def training_states(sim, pool, seed, groups):
+    """States of `sim` from alike small ones, two by two: at each time groups that lie to all sides of the mean."""
     rng = np.random.default_rng(seed)
-    edges = np.quantile(z[:, MO_TA], np.linspace(0, 1, bins + 1))
-    out = []
-    for i in range(bins):
-        inside = np.flatnonzero((z[:, MO_TA] >= edges[i]) & (z[:, MO_TA] <= edges[i + 1]))
-        y = z[inside] / z[inside].std(0)
-        label = kmeans2(y, groups // bins, seed=seed, minit="++")[1]
-        picked = [rng.choice(inside[label == g], each) for g in np.unique(label)]
-        heal = replace(sim, temperature=at(z[np.concatenate(picked), MO_TA].mean()))
-        out.append(
-            macro.upsample(
-                states[np.concatenate(picked)], sim.n // small.n, heal, seed=seed + i, interval=0.5,
-                groups=np.repeat(np.arange(len(picked)), each),
-            )
-        )  # fmt: skip
-    return np.concatenate(out)
+    chosen, labels = [], []
+    for t in range(len(pool.times)):
+        z = pool.z[:, t]
+        label = kmeans2((z - z.mean(0)) / z.std(0), groups, seed=seed + t, minit="++")[1]
+        for g in np.unique(label):
+            alike = np.flatnonzero(label == g)
+            chosen += [pool.states[i, t] for i in rng.choice(alike, 2, replace=len(alike) < 2)]
+            labels += [t * groups + g] * 2
+    return macro.upsample(np.stack(chosen), 64, sim, seed=seed, groups=labels)
 
 
-def training_data(ce, T, at, options):
+def training_data(ce, T, options):
+    """Increments from random mixtures, and from upsampled states after seams have forgotten more than their pairs."""
     small, sim = (alloy(ce, n, T, options.shells) for n in (1024, 65536))
-    pool = macro.trajectories(small, 64, times=[0, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 20], seed=int(T), snapshots=True)
-    groups, each = (8, 2) if options.quick else (16, 2)
-    start = training_states(sim, small, pool, at, int(T), groups, each)
-    other = np.array([[1, 2, 0, 3], [2, 0, 1, 3]], np.int8)  # other species in their places: all directions are seen
-    start = np.concatenate([start, *(codes[start[i::4]] for i, codes in enumerate(other))])
-    return macro.sample(
-        sim, patch=8, seed=int(T), start=start, times=np.arange(0.3, 1.45, 0.1), replicas=6, dt=options.dt, check=False
-    )  # from 0.3 on: vacancies of joined copies have parted
+    seed = options.seed + int(T)
+    pool = macro.trajectories(small, 64, times=JOINED, seed=seed, snapshots=True)
+    start = training_states(sim, pool, seed, 3 if options.quick else 5)
+    how = {"patch": 8, "replicas": 8, "dt": options.dt, "check": False}
+    late = macro.sample(sim, seed=seed, start=start, times=[0.4, 0.6, 0.8], **how)
+    early = macro.sample(
+        sim, 3 if options.quick else 6, seed=seed + 1, times=[0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4], **how
+    )
+    return macro.join([early, late])
 
 
 def direct(ce, n, T, count, seed):
@@ -95,84 +92,91 @@ def direct(ce, n, T, count, seed):
 def relaxation(z):
     """Time in which the mean of Mo-Ta has done 1 - 1/e of its way to the mean of the last quarter."""
     mean = z[..., MO_TA].mean(0)
-    left = (mean - mean[-len(TIMES) // 4 :].mean()) / (mean[0] - mean[-len(TIMES) // 4 :].mean())
+    end = mean[-len(TIMES) // 4 :].mean()
+    left = (mean - end) / (mean[0] - end)
     i = int(np.argmax(left < np.exp(-1)))
     return float(TIMES[i - 1] + (left[i - 1] - np.exp(-1)) / (left[i - 1] - left[i]) * (TIMES[i] - TIMES[i - 1]))
 
 
 def fluctuations(z):
-    """(3,) standard deviations over trajectories and the last third of times, around the mean at each time."""
-    z = z[:, -len(TIMES) // 3 :, :3]
-    away = z - z.mean(0)
-    return np.sqrt((away**2).sum((0, 1)) / (len(z) - 1) / z.shape[1])
+    """(3,) standard deviations over trajectories and late times, around the mean at each time."""
+    z = z[:, LATE, :3]
+    return np.sqrt(((z - z.mean(0)) ** 2).sum((0, 1)) / (len(z) - 1) / z.shape[1])
+
+
+def error_of(function, z):
+    """Standard error of a function of trajectories (N, ...), by leaving one out after another."""
+    each = np.array([function(np.delete(z, i, 0)) for i in range(len(z))])
+    return np.sqrt((len(z) - 1) * each.var(0))
+
+
+def verdict(value, bound):
+    return "ok" if value <= bound else f"MISSED ({bound} wanted)"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--shells", type=int, default=1)
-    parser.add_argument("--form", nargs="+", default=["fdr", "network"])
+    parser.add_argument("--shells", type=int, default=2, help="whose parameters are coordinates")
+    parser.add_argument("--form", nargs="+", default=["network", "fdr"])
     parser.add_argument(
-        "--width", type=int, default=8, help="of the networks; wider ones learn the noise of few states"
+        "--width", type=int, default=8, help="of the networks: wider ones learn the noise of few states"
     )
-    parser.add_argument("--states", action="store_true", help="compare upsampled states too")
-    parser.add_argument("--dt", type=float, default=0.05)
-    parser.add_argument("--reference", type=Path)
+    parser.add_argument("--dt", type=float, default=0.1, help="of patches, jumps per site")
+    parser.add_argument("--seed", type=int, default=0, help="of everything")
+    parser.add_argument("--reference", type=Path, help="keep direct simulations there")
     parser.add_argument("--data", type=Path, help="keep training data there")
     options = parser.parse_args()
+    options.seed *= 100_000
     dftopt.enable_compilation_cache()
     warnings.simplefilter("ignore", DFTOptWarning)
     ce = expansion(4.7, 3.4)
-    counts = {1024: 64, 8192: 16, 65536: 4} if options.quick else {1024: 128, 8192: 32, 65536: 12}
+    counts = {1024: 64, 8192: 8, 65536: 4} if options.quick else {1024: 256, 8192: 32, 65536: 12}
     clock = time.perf_counter()
     reference = dict(np.load(options.reference)) if options.reference and options.reference.exists() else {}
     for T in TESTED:
         for n, count in counts.items():
             have = reference.get(f"{n} {T}", np.zeros((0, len(TIMES), 9)))
             if len(have) < count:  # a longer run adds to what a quick one has left
-                more = direct(ce, n, T, count - len(have), int(T) + n + 7 * len(have))
+                more = direct(ce, n, T, count - len(have), options.seed + 50_000 + int(T) + n + 7 * len(have))
                 reference[f"{n} {T}"] = np.concatenate([have, more])
                 if options.reference:
                     np.savez(options.reference, **reference)
     print(f"direct simulations: {time.perf_counter() - clock:.0f} s", flush=True)
+    starting_states(ce, reference, options)
     clock, cpu = time.perf_counter(), time.process_time()
-    at = effective(ce, 0) if options.states or not (options.data and options.data.exists()) else None
-    made = options.data is not None and options.data.exists()
-    data = (
-        pickle.loads(options.data.read_bytes())
-        if made
-        else macro.join([training_data(ce, T, at, options) for T in TRAINING])
-    )
-    print(f"training data: {len(data)} rows of {len(data.states)} states, {time.perf_counter() - clock:.0f} s, "
+    if options.data and options.data.exists():
+        data = pickle.loads(options.data.read_bytes())
+    else:
+        data = macro.join([training_data(ce, T, options) for T in TRAINING])
+        if options.data:
+            options.data.write_bytes(pickle.dumps(data))
+    print(f"\ntraining data: {len(data)} rows of {len(data.states)} states, {time.perf_counter() - clock:.0f} s, "
           f"{time.process_time() - cpu:.0f} s of a core", flush=True)  # fmt: skip
-    if options.data and not made:
-        options.data.write_bytes(pickle.dumps(data))
     for form in options.form:
-        fit = macro.fit(data, form=form, seed=0, width=options.width, members=3)
+        fit = macro.fit(data, form=form, seed=options.seed, width=options.width, members=3)
         print(f"\n{fit}, {fit.seconds:.0f} s (wanted: < 300)", flush=True)
         report(ce, fit, reference, counts, options)
-    if options.states:
-        print("\nupsampled states, unlike parameters of three shells:")
-        starting_states(ce, reference, options, at)
 
 
-def starting_states(ce, reference, options, at):
+def starting_states(ce, reference, options):
     """Upsampled states of a quench at some times against direct ones: parameters of three shells."""
+    print("upsampled states against direct ones, unlike parameters of three shells:")
     worst, noise = 0.0, 0.0
     for T in TESTED:
         small, sim = (alloy(ce, n, T, 3) for n in (1024, 65536))
-        pool = macro.trajectories(small, 64, times=[1.0, 4.0, 20.0], seed=int(T) + 5, snapshots=True)
+        count = 128 if options.quick else 512
+        pool = macro.trajectories(small, count, times=[1.0, 4.0, 20.0], seed=options.seed + int(T) + 5, snapshots=True)
         for i, t in enumerate(pool.times):
-            heal = replace(sim, temperature=at(pool.z[:, i, MO_TA].mean()))
-            states = macro.upsample(pool.states[: 4 if options.quick else 8, i], 64, heal, seed=i, interval=0.5)
+            states = macro.upsample(pool.states[:, i], 64, sim, seed=options.seed + i, apart=True)
             ours, direct = sim.host.observe(states), reference[f"65536 {T}"][:, np.searchsorted(TIMES, t)]
             away = ours.mean(0) - direct.mean(0)
-            error = np.sqrt(ours.var(0, ddof=1) / len(ours) + direct.var(0, ddof=1) / len(direct))
-            print(f"  {T:.0f} K, {t:4.1f} jumps per site, healed at {heal.temperature:.0f} K: largest difference {abs(away).max():.4f} "
-                  f"(standard error {error.max():.4f}); Mo-Ta by shell {np.round(ours.mean(0)[2::3], 4)}, direct "
+            error = np.sqrt(pool.z[:, i].var(0) / count + direct.var(0) / (len(direct) - 1))
+            print(f"  {T:.0f} K, {t:4.1f} jumps per site: largest difference {abs(away).max():.4f} (largest standard error "
+                  f"{error.max():.4f}); Mo-Ta by shell {np.round(ours.mean(0)[2::3], 4)}, direct "
                   f"{np.round(direct.mean(0)[2::3], 4)}", flush=True)  # fmt: skip
             worst, noise = max(worst, abs(away).max()), max(noise, error.max())
-    print(f"  largest of all {worst:.4f} (wanted 0.01; noise {noise:.4f})")
+    print(f"  largest of all {worst:.4f} (noise {noise:.4f}): {verdict(worst, 0.01)}")
 
 
 def report(ce, fit, reference, counts, options):
@@ -182,22 +186,34 @@ def report(ce, fit, reference, counts, options):
         ours = {}
         for n in counts:
             z = reference[f"{n} {T}"]
+            many = np.tile(z[:, 0, :d], (-(-256 // len(z)), 1))
             scaled = replace_noise(fit, n)
-            ours[n] = scaled.simulate(z[:, 0, :d], TIMES, len(z), 1, parameters={"temperature": T}, equation="mean")
+            ours[n] = scaled.simulate(many, TIMES, len(many), 1, parameters={"temperature": T}, equation="mean")
         z, learned = reference[f"65536 {T}"], ours[65536]
-        away = abs(sim.all_pairs(learned.mean(0)) - sim.all_pairs(z[..., :d].mean(0)))
-        i = np.triu_indices(3)
+        i = PAIRS
+        six = lambda x, i=i: sim.all_pairs(x[..., :d])[..., i[0], i[1]]
+        away = abs(six(learned).mean(0) - six(z).mean(0))
+        error = six(z).std(0, ddof=1) / len(z) ** 0.5
         bound = 0.03 if T == HELD_OUT else 0.02
-        print(f"\n{T:.0f} K{' (held out)' if T == HELD_OUT else ''}: largest error of the six mean parameters "
-              f"{away[:, i[0], i[1]].max():.4f} (at the end {away[-1, i[0], i[1]].max():.4f}); wanted {bound}")  # fmt: skip
+        at = np.unravel_index(away.argmax(), away.shape)
+        print(f"\n{T:.0f} K{' (held out)' if T == HELD_OUT else ''}: largest error of the six mean parameters {away.max():.4f} "
+              f"+- {error[at]:.4f} at {TIMES[at[0]]:.1f} jumps per site, {away[-10:].mean(0).max():.4f} at the end: "
+              f"{verdict(away.max(), bound)}")  # fmt: skip
         a, b = relaxation(learned), relaxation(z)
-        print(
-            f"  relaxation time of Mo-Ta: learned {a:.2f}, direct {b:.2f} jumps per site ({100 * (a / b - 1):+.1f} %)"
-        )
+        print(f"  relaxation time of Mo-Ta: learned {a:.2f}, direct {b:.2f} +- {error_of(relaxation, z):.2f} jumps per site "
+              f"({100 * (a / b - 1):+.1f} %): {verdict(abs(a / b - 1), 0.1)}")  # fmt: skip
+        size = {}
         for n in counts:
             s, t = fluctuations(ours[n]), fluctuations(reference[f"{n} {T}"])
+            away = np.exp(np.log(s / t).mean())
+            error = error_of(lambda z: np.log(fluctuations(z)).mean(), reference[f"{n} {T}"])
+            size[n] = np.log(np.stack([s, t]) * n**0.5).mean(1), error
             print(f"  n = {n:6d}: fluctuations x sqrt(n) learned {np.round(s * n**0.5, 3)}, direct {np.round(t * n**0.5, 3)} "
-                  f"({100 * (np.exp(np.log(s / t).mean()) - 1):+.1f} %)", flush=True)  # fmt: skip
+                  f"({100 * (away - 1):+.1f} +- {100 * error:.1f} %): {verdict(abs(away - 1), 0.1)}", flush=True)  # fmt: skip
+        fall = [size[65536][0][k] - size[1024][0][k] for k in (0, 1)]
+        print(f"  fluctuations x sqrt(n) from 1,024 to 65,536 sites: learned {100 * np.expm1(fall[0]):+.1f} %, direct "
+              f"{100 * np.expm1(fall[1]):+.1f} +- {100 * np.hypot(size[1024][1], size[65536][1]):.1f} %: "
+              f"{verdict(abs(np.expm1(fall[0])), 0.1)}")  # fmt: skip
 
 
 def replace_noise(fit, n):
