@@ -77,6 +77,7 @@ def test_report_of_an_alloy(tmp_path, capsys):
     [
         ("[energies]", "[energy]", 'did you mean "energies"'),
         ("cutoffs = [3.4]", "cutof = [3.4]", "cutof"),
+        ("trajectories = 30", "trajectories = 30\nduration = -2", "duration = -2"),
         ("formation_energy", "energie", "has no energie"),
         ("NbTa", "NbW", "no structures"),
         ("Nb = 0.0", "W = 0.0", "'W' is not one of the species"),
@@ -133,3 +134,11 @@ def test_campaign(tmp_path, capsys, monkeypatch):
     file.write_text(CAMPAIGN.replace("30.0", "0"))
     assert main([*arguments, "--overwrite"]) == 2
     assert "positive number of meV" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_quench_that_has_not_come_to_its_end_is_told():
+    from dftopt.cli.alloy_ordering import RECORDS, drifting
+
+    noise = 0.01 * np.random.default_rng(0).normal(size=(40, RECORDS, 2))
+    falls = np.exp(-np.arange(RECORDS) / 8.0)[:, None] * [0.2, 0.0]
+    assert drifting(noise) == "" and "raise duration" in drifting(noise + falls)
