@@ -40,7 +40,9 @@ def draw(path: Path, series: dict) -> None:
         for axis, (what, (x, ours, theirs)) in zip(figure.subplots(1, len(series)), series.items(), strict=True):
             for label, colour, marker, seconds in (("dftopt, warm", BLUE, "o", ours), ("pw.x", VERMILION, "s", theirs)):
                 if seconds:
-                    axis.plot(x, seconds, marker + "-", color=colour, label=f"{label}: power {exponent(x, seconds):.2f}")
+                    axis.plot(
+                        x, seconds, marker + "-", color=colour, label=f"{label}: power {exponent(x, seconds):.2f}"
+                    )
             axis.set(xscale="log", yscale="log", xlabel=f"Number of {what}", ylabel="Wall time (s)")
             axis.set_xticks(x, [str(v) for v in x])
             axis.minorticks_off()
@@ -52,7 +54,9 @@ def draw(path: Path, series: dict) -> None:
 def main() -> int:
     """See the module."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--repeat", type=int, default=2, help="warm runs, and runs of pw.x, of which the median counts")
+    arguments.add_argument(
+        "--repeat", type=int, default=2, help="warm runs, and runs of pw.x, of which the median counts"
+    )
     arguments.add_argument("--tol", type=float, default=1e-8, help="hartree per atom")
     arguments.add_argument("--layouts", nargs="+", default=["1x1", "2x1"], help="of pw.x: processes x threads")
     arguments.add_argument("--out", type=Path, default=Path("out/growth"))
