@@ -1,11 +1,18 @@
 """dftopt: density functional theory as the minimum of one differentiable free energy.
 
-Names are imported when first used, so that `import dftopt` and the command line's help stay fast. The first of them
-switches JAX to double precision, the only global state that the package sets.
+Names are imported when first used, so that `import dftopt` and the command line's help stay fast. Importing the package
+switches JAX to double precision, the only global state that it sets.
 """
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+if "jax" in sys.modules:
+    sys.modules["jax"].config.update("jax_enable_x64", True)
+else:  # which JAX reads when it is imported: arrays that a script makes before its first calculation are double, too
+    os.environ["JAX_ENABLE_X64"] = "1"
 
 __version__ = "0.1.0"
 

@@ -29,7 +29,7 @@ def test_the_derivative_along_a_path_between_elements(monkeypatch):
 @pytest.mark.slow
 def test_a_functional_is_fitted_to_solids(monkeypatch):
     names = run("fit_functional", monkeypatch)
-    assert names["slopes"][-1] < 0.3 * names["slopes"][0]
+    assert np.abs(names["x"] - names["HIDDEN"]).max() < 1e-5  # the functional that made the data
     residuals, x, h = names["residuals"], names["PBE"], 1e-3
     direction = jnp.array([0.3, 1.0])
     _, exact = jax.jvp(residuals, (x,), (direction,))
