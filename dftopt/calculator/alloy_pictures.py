@@ -10,17 +10,23 @@ from dftopt.calculator import style
 def cross_validation(path, ce) -> list[Path]:
     """Energies predicted from the other folds against those computed, and the differences.
 
+    Both are drawn relative to the mixture of elements that fits the computed ones best: absolute energies of two elements are
+    so far apart that any fit looks perfect.
+
     Args:
         path: of the picture.
         ce: a fitted ClusterExpansion.
     """
     e, held = np.asarray(ce.training["energy"]), np.asarray(ce.training["cross_validated"])
+    c = np.asarray(ce.training["composition"])
+    mixture = c @ np.linalg.lstsq(c, e, rcond=None)[0]
+    x, y = 1e3 * (e - mixture), 1e3 * (held - mixture)
     with style.drawing():
         figure, (left, right) = style.figure(1, 2)
-        left.plot([e.min(), e.max()], [e.min(), e.max()], color=style.GREY, lw=0.8, zorder=0)
-        left.plot(e, held, "o", ms=2.5, color=style.BLUE, alpha=0.5, mew=0)
-        left.set(xlabel="Computed energy (eV/atom)", ylabel="Predicted from other folds (eV/atom)")
-        right.hist(1e3 * (held - e), bins=40, color=style.BLUE)
+        left.plot([x.min(), x.max()], [x.min(), x.max()], color=style.GREY, lw=0.8, zorder=0)
+        left.plot(x, y, "o", ms=2.5, color=style.BLUE, alpha=0.5, mew=0)
+        left.set(xlabel="Computed, above a mixture (meV/atom)", ylabel="Predicted from other folds")
+        right.hist(y - x, bins=min(40, max(5, len(x) // 2)), color=style.BLUE)
         right.set(xlabel="Predicted - computed (meV/atom)", ylabel="Structures")
         right.set_title(f"cv rmse {1e3 * ce.cv_rmse:.2f} meV/atom")
         return style.save(figure, path, columns={"computed_eV": e, "predicted_eV": held})
