@@ -82,7 +82,7 @@ def volume_of(element: str) -> float:
 def element(name: str, lattice: str | None = None) -> Atoms:
     """An element in its own lattice, else face-centred cubic, or in another one of the same volume."""
     state = reference_states[atomic_numbers[name]]
-    own = state["symmetry"] if state["symmetry"] in ("fcc", "bcc", "hcp", "diamond") else None
+    own = state["symmetry"] if state["symmetry"] in ("fcc", "bcc", "hcp", "diamond") and "basis" not in state else None
     if lattice is None and own is not None:
         return bulk(name)
     volume = volume_of(name)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase.io import read as read_ase
 
 import dftopt
 from dftopt import alloy
@@ -123,12 +122,9 @@ def training(table: Mapping[str, Any], folder: Path):
     check_keys(table, ("file", "key", "select", "pure"), " in [energies]")
     if not isinstance(table.get("file"), str):
         raise InputError("[energies] needs file: structures in a format that ASE reads.")
-    path = structures.check_file(folder / table["file"])
+    path = Path(folder / table["file"])
     key, select = table.get("key"), table.get("select", {})
-    try:
-        frames = read_ase(path, ":")
-    except Exception as error:  # ASE's readers raise whatever comes
-        raise InputError(f"{path.name} cannot be read by ASE: {error}.") from None
+    frames = structures.read_frames(path)
     if not isinstance(select, Mapping):
         raise InputError(f"select = {select!r} in [energies] must be entries, such as select = {{ pair = 'NbMo' }}.")
     frames = [a for a in frames if all(a.info.get(k) == v for k, v in select.items())]

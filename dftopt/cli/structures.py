@@ -1,8 +1,11 @@
 """Atoms from a file, from ASE's builders, or from lists of numbers."""
 
 import inspect
+import os
+import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from ase.io.formats import UnknownFileTypeError
 from dftopt.calculator.setup import check_keys
 from dftopt.errors import InputError
 
+ROOM = 2**30  # bytes, for the reader itself
 COMMON = ("magmoms", "pbc", "repeat", "fix")  # go with every way of giving a structure
 EXPLICIT = ("symbols", "cell", "positions", "scaled_positions")
 
@@ -48,6 +52,27 @@ def check_file(file) -> Path:
     return path
 
 
+@contextmanager
+def limited_memory(size: int) -> Iterator[None]:
+    """While a file of so many bytes is read the process may grow by `ROOM` and a thousand times that: readers believe counts.
+
+    Linux alone can be asked for it; elsewhere nothing is limited.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    present = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    allowed = [x for x in (present + ROOM + 1000 * size, soft, hard) if x != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min(allowed), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
 def read_frames(path: Path, format: str | None = None, index: str | int = ":") -> list[Atoms]:
     """The structures of a file that ASE reads.
 
@@ -56,13 +81,18 @@ def read_frames(path: Path, format: str | None = None, index: str | int = ":") -
     """
     check_file(path)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), limited_memory(path.stat().st_size):
             warnings.simplefilter("ignore")
             found = read(path, index=index, format=format, do_not_split_by_at_sign=True)
     except UnknownFileTypeError:
         raise InputError(
             f"the format of {str(path)!r} is not known by its name or content. Name it as usual (.cif, .xyz, POSCAR, "
             f".toml for an input file), or give ASE's name of the format with --format{f' instead of {format!r}' if format else ''}."
+        ) from None
+    except MemoryError:
+        raise InputError(
+            f"the structure file {str(path)!r} asks for far more memory than its size explains: a count in it is wrong, such as "
+            "that of atoms or columns."
         ) from None
     except Exception as error:  # every reader fails in its own way
         text = " ".join(str(error).split())[:300].rstrip(".") or "it has no structure, or ends early"

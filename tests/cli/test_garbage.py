@@ -12,6 +12,7 @@ from test_pwscf import SILICON
 
 from dftopt.calculator.journal import Journal
 from dftopt.cli.inputs import read_input
+from dftopt.cli.structures import read_frames
 from dftopt.errors import InputError
 
 TOML = """xc = "LDA"
@@ -90,6 +91,21 @@ def test_mutated_inputs(format, sample, tmp_path):
     survives(tmp_path / f"x.{format}", content)
     for _ in range(sample):
         survives(tmp_path / f"x.{format}", mutated(content, rng))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.extxyz", '1\nProperties=species:S:1:pos:R:99999999999999999\nSi 0 0 0\n'),
+        ("POSCAR", "Si\n1.0\n3 0 0\n0 3 0\n0 0 3\nSi\n99999999999999\nDirect\n0 0 0\n"),
+    ],
+    ids=["extxyz", "POSCAR"],
+)  # fmt: skip
+def test_counts_that_no_file_of_its_size_has(name, content, tmp_path):
+    """A wrong count is an error, not a process that takes the memory of the machine."""
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match="far more memory than its size explains|cannot read the structure file"):
+        read_frames(tmp_path / name)
 
 
 def test_mutated_potentials(tmp_path):
