@@ -1,6 +1,6 @@
 """How time grows with the number of atoms and of k points, ours and pw.x's in the same run.
 
-    python benchmarks/growth.py [--repeat 2] [--layouts 1x1 2x1] [--out out/growth]
+    python benchmarks/growth.py [--repeat 3] [--layouts 1x1 1x2] [--out out/growth]
 
 Silicon at Gamma with 16, 32 and 64 rattled atoms, and two atoms with finer meshes. Each point is a row of `vs_qe.py`; the
 exponents are those of straight lines through logarithms of warm times and of pw.x's own.
@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pwx
 import vs_qe
 from systems import MESHES
 
@@ -54,16 +53,7 @@ def draw(path: Path, series: dict) -> None:
 def main() -> int:
     """See the module."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument(
-        "--repeat", type=int, default=2, help="warm runs, and runs of pw.x, of which the median counts"
-    )
-    arguments.add_argument("--tol", type=float, default=1e-8, help="hartree per atom")
-    arguments.add_argument("--layouts", nargs="+", default=["1x1", "2x1"], help="of pw.x: processes x threads")
-    arguments.add_argument("--out", type=Path, default=Path("out/growth"))
-    given = arguments.parse_args()
-    layouts = [tuple(map(int, text.split("x"))) for text in given.layouts]
-    if not pwx.available():
-        print(pwx.MISSING + "\n")
+    given, layouts = vs_qe.parsed(arguments, "out/growth")
     drawn, rows = {}, []
     for what, (names, size) in SERIES.items():
         found = [vs_qe.compare(name, given.out / name, given.repeat, given.tol, layouts) for name in names]

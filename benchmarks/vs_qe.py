@@ -187,19 +187,23 @@ def draw(path: Path, rows: list[dict]) -> None:
         figure.savefig(path)
 
 
+def parsed(arguments: argparse.ArgumentParser, out: str) -> tuple[argparse.Namespace, list[tuple[int, int]]]:
+    """Flags that comparisons with pw.x share, and its layouts; says so where it is missing."""
+    add = arguments.add_argument
+    add("--repeat", type=int, default=3, help="warm runs, and runs of pw.x, of which the median counts")
+    add("--tol", type=float, default=1e-8, help="hartree per atom")
+    add("--layouts", nargs="+", default=["1x1", "1x2"], help="of pw.x: processes x threads")
+    add("--out", type=Path, default=Path(out))
+    given = arguments.parse_args()
+    if not pwx.available():
+        print(pwx.MISSING + "\n")
+    return given, [tuple(map(int, text.split("x"))) for text in given.layouts]  # type: ignore[misc]
+
+
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--only", nargs="+", choices=ALL, default=list(SYSTEMS), metavar="NAME")
-    arguments.add_argument(
-        "--repeat", type=int, default=3, help="warm runs, and runs of pw.x, of which the median counts"
-    )
-    arguments.add_argument("--tol", type=float, default=1e-8, help="hartree per atom")
-    arguments.add_argument("--layouts", nargs="+", default=["1x1", "1x2"], help="of pw.x: processes x threads")
-    arguments.add_argument("--out", type=Path, default=Path("out/vs_qe"))
-    given = arguments.parse_args()
-    layouts = [tuple(map(int, text.split("x"))) for text in given.layouts]
-    if not pwx.available():
-        print(pwx.MISSING + "\n")
+    given, layouts = parsed(arguments, "out/vs_qe")
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start\n", flush=True)
     rows, failed = [], []
     for name in given.only:

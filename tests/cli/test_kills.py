@@ -9,20 +9,20 @@ import time
 
 import numpy as np
 import pytest
+from test_relax_eos import BULK, KEYS, STRUCTURE
 
-KEYS = 'xc = "LDA"\necut = "5 Ha"\nkpts = [2, 2, 2]\n'
-MOVED = """
-[structure]
-symbols = ["Si", "Si"]
-cell = [[0.0, 2.715, 2.715], [2.715, 0.0, 2.715], [2.715, 2.715, 0.0]]
-positions = [[0.0, 0.0, 0.0], [1.4375, 1.3775, 1.3075]]
-"""
-BULK = '[structure]\nbulk = "Si"'
 FLOWS = {  # command: structure, flags, the file that grows with finished pieces, kills, numbers of the result, and how equal
-    "relax": (MOVED, ["--fmax", "1meV/A"], "relax.traj", 5, ["free_energy_eV"], 1e-6),
+    "relax": (STRUCTURE, ["--fmax", "1meV/A"], "relax.traj", 5, ["free_energy_eV"], 1e-6),
     "eos": (BULK, ["--points", "7"], "eos.journal", 3, ["V0_angstrom3", "B0_GPa"], 1e-5),
     # 1e-9 hartree/bohr of forces, first order in the distance to the minimum
-    "phonons": (MOVED, ["--supercell", "1", "1", "1", "--tol", "1e-14"], "phonons.journal", 3, ["gamma_raw_cm1"], 0.01),
+    "phonons": (
+        STRUCTURE,
+        ["--supercell", "1", "1", "1", "--tol", "1e-14"],
+        "phonons.journal",
+        3,
+        ["gamma_raw_cm1"],
+        0.01,
+    ),
 }
 
 
