@@ -131,6 +131,11 @@ def box(name: str, size: float = 6.0) -> Atoms:
     return atoms
 
 
+def periodic(atoms: Atoms) -> Atoms:
+    atoms.pbc = True
+    return atoms
+
+
 def scaled(atoms: Atoms, factor: float) -> Atoms:
     atoms.set_cell(atoms.cell * factor, scale_atoms=True)
     return atoms
@@ -170,7 +175,7 @@ def structures() -> dict[str, Callable[[], Atoms]]:
         "Pt(111)": lambda: fcc111("Pt", (1, 1, 3), vacuum=4.0, periodic=True),
         "Ag(100)": lambda: fcc100("Ag", (1, 1, 3), vacuum=4.0, periodic=True),
         "Na(110)": lambda: bcc110("Na", (1, 1, 3), vacuum=5.0, periodic=True),
-        "graphene": lambda: scaled(graphene(vacuum=4.0), 1.0),
+        "graphene": lambda: periodic(graphene(vacuum=4.0)),
         "Al(100) five layers": lambda: fcc100("Al", (1, 1, 5), vacuum=5.0, periodic=True),
         "Al vacancy": lambda: vacancy(bulk("Al", cubic=True)),
         "Si vacancy": lambda: vacancy(bulk("Si", cubic=True)),
