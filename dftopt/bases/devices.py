@@ -4,6 +4,8 @@ A device is a GPU, or a core of the CPU where JAX was told to see several (`dfto
 divide evenly, the last one is repeated with weight zero.
 """
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,12 +31,32 @@ def fill_up(tree, devices: int, axis: int = 1):
 
 def place(tree, devices: int):
     """Arrays that lead with k, each part where it is used."""
-    return jax.device_put(tree, NamedSharding(_mesh(devices), PartitionSpec(AXIS)))
+    return jax.device_put(tree, NamedSharding(mesh(devices), PartitionSpec(AXIS)))
 
 
 def everywhere(x, devices: int):
     """An array of a compiled program that every device shall hold whole: loops over it then need no exchange."""
-    return x if devices == 1 else jax.lax.with_sharding_constraint(x, NamedSharding(_mesh(devices), PartitionSpec()))
+    return x if devices == 1 else jax.lax.with_sharding_constraint(x, NamedSharding(mesh(devices), PartitionSpec()))
+
+
+@dataclass(frozen=True)
+class SharedK:
+    """Keeps the arrays of a compiled program that have axes (s, k) where their k points are, as zeros would not know."""
+
+    devices: int
+    ns: int
+    nk: int
+
+    def __call__(self, tree):
+        """The same tree."""
+        return tree if self.devices == 1 else jax.tree.map(self._one, tree)
+
+    def _one(self, x):
+        found = [i for i in range(x.ndim - 1) if x.shape[i : i + 2] == (self.ns, self.nk)]
+        if not found:
+            return x
+        spec = PartitionSpec(*[None] * (found[0] + 1), AXIS)
+        return jax.lax.with_sharding_constraint(x, NamedSharding(mesh(self.devices), spec))
 
 
 def gather(tree, nk: int, devices: int):
@@ -65,7 +87,7 @@ def over_k(function, devices: int, by_k, by_spin_and_k, everywhere, *, sums: boo
     k, s_k = PartitionSpec(AXIS), PartitionSpec(None, AXIS)
     split = jax.shard_map(
         on_one,
-        mesh=_mesh(devices),
+        mesh=mesh(devices),
         in_specs=(k, s_k, PartitionSpec()),
         out_specs=(k, s_k) if sums else s_k,
         check_vma=False,
@@ -74,5 +96,5 @@ def over_k(function, devices: int, by_k, by_spin_and_k, everywhere, *, sums: boo
     return (jnp.sum(out[0], axis=0), out[1]) if sums else out
 
 
-def _mesh(devices: int) -> Mesh:
+def mesh(devices: int) -> Mesh:
     return Mesh(np.array(jax.local_devices()[:devices]), (AXIS,))

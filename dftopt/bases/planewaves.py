@@ -1,7 +1,7 @@
 """Plane waves: cutoff, k points, grids. Static, NumPy; nothing here is differentiated."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 
 import numpy as np
@@ -97,6 +97,35 @@ class PlaneWaves:
         )
         self._sizes = Sizes(kept, room, self._needed(fft) if kept else None)
         self.fft = self._choose_fft(fft)
+
+    @classmethod
+    def alike(cls, models: Sequence, **options) -> "list[PlaneWaves]":
+        """Bases of many structures, with arrays of one size for all that have as many k points and one FFT box.
+
+        Their minimizations share compiled programs, and `dftopt.minimize` computes them together. Numbers are those of
+        each basis on its own: what is padded is masked.
+
+        Args:
+            models: one `dftopt.Model` for each.
+            options: as for one basis, without `like`.
+
+        Raises:
+            InputError: as for one basis; the place of the model is named.
+        """
+        if "like" in options:
+            raise InputError("PlaneWaves.alike finds common sizes itself: leave out like.")
+        own = []
+        for i, model in enumerate(models):
+            try:
+                own.append(cls(model, **options))
+            except InputError as error:
+                raise InputError(f"structure {i} of {len(models)}: {error}") from None
+        kinds: dict[tuple, dict[str, int]] = {}
+        of = lambda b: (b.nk, b.fft, len(b.kpoints.symmetry) > 1)
+        for basis in own:
+            common = kinds.setdefault(of(basis), {})
+            common |= {name: max(n, common.get(name, 0)) for name, n in basis.sizes.items()}
+        return [cls(model, **options, like=kinds[of(basis)]) for model, basis in zip(models, own, strict=True)]
 
     def _refuse_unallocatable(self) -> None:
         s = self.model.structure

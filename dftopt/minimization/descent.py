@@ -75,9 +75,15 @@ class Method(Protocol):
         longest: largest step.
     """
 
-    curvature: float
-    first_step: float
-    longest: float
+    @property
+    def curvature(self) -> float:
+        """See `Method`."""
+    @property
+    def first_step(self) -> float:
+        """See `Method`."""
+    @property
+    def longest(self) -> float:
+        """See `Method`."""
 
     def memory(self, at: Evaluation, frame):
         """What the rule remembers before the first step; `at` and `frame` have the right shapes."""
@@ -103,15 +109,24 @@ class Method(Protocol):
         """
 
 
-@partial(jax.jit, static_argnames=("problem", "method"))
-def start(problem, x, data, method: Method) -> State:
-    """The state before the first evaluation: a step of zero length that is always accepted."""
+def start(problem, x, data, method: Method, where=None) -> State:
+    """The state before the first evaluation: a step of zero length that is always accepted.
+
+    `where` is applied to it: a hashable function that says on which devices its arrays are.
+    """
+    return _start(
+        problem, jax.tree.map(jnp.copy, x), data, method, where
+    )  # `run` uses up its state, but x is the caller's
+
+
+@partial(jax.jit, static_argnames=("problem", "method", "where"))
+def _start(problem, x, data, method: Method, where) -> State:
     zero, one = jnp.zeros(()), jnp.ones(())
     at = jax.eval_shape(problem.evaluate, x, data)
     at = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), at)
     _, frame = jax.eval_shape(problem.retract, x, at.direction, zero)
     count = jnp.zeros((), int)
-    return State(
+    state = State(
         x,
         at,
         at.direction,
@@ -126,6 +141,7 @@ def start(problem, x, data, method: Method) -> State:
         count,
         count,
     )
+    return state if where is None else where(state)
 
 
 def _pass(problem, data, tol, method: Method, s: State) -> tuple[State, Trace]:
@@ -188,9 +204,9 @@ def _pass(problem, data, tol, method: Method, s: State) -> tuple[State, Trace]:
     return state, Trace(state.at.value, state.error, accept)
 
 
-@partial(jax.jit, static_argnames=("problem", "method", "n"))
+@partial(jax.jit, static_argnames=("problem", "method", "n"), donate_argnames="state")
 def run(problem, state: State, data, tol, method: Method, n: int, limit) -> tuple[State, Trace]:
-    """At most `limit` <= n passes, compiled; stops by itself when converged or stuck.
+    """At most `limit` <= n passes, compiled; stops by itself when converged or stuck. The state given is used up.
 
     Args:
         problem: static, with `evaluate(x, data)`, `retract(x, d, t)`, `turn(v, frame)`, `project(v, x)`,

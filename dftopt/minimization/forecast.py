@@ -10,8 +10,8 @@ from dftopt.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV
 PROCESS_GIB = 0.5  # Python, JAX and its compiler before any array
 EVALUATIONS = 15  # of energy and gradient in a usual run
 COPIES = (
-    1.5 * (LBFGS().history + 1) + 10
-)  # of the orbitals: L-BFGS keeps pairs of three in single precision; ten in use
+    1.5 * (LBFGS().history + 1) + 14
+)  # of the orbitals: L-BFGS keeps pairs of three in single precision; XLA reports four more in the state and ten in use
 SECONDS = 6e-9  # per band, point of the grid and transform, with all that goes with them; measured on two cores
 
 
@@ -24,7 +24,7 @@ def forecast(model, basis, nbands: int | None = None) -> dict[str, float]:
         nbands: bands; default what a small temperature needs.
 
     Returns:
-        `memory_gib` (19 copies of the orbitals, projectors, grids, and the process itself) and `seconds` (15 evaluations
+        `memory_gib` (23 copies of the orbitals, projectors, grids, and the process itself) and `seconds` (15 evaluations
         of three transforms per band on two cores, without compilation).
     """
     filled = int(np.ceil(model.n_electrons / 2))

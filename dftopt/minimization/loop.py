@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from dftopt.bases.devices import SharedK
 from dftopt.energy.prepared import Prepared
 from dftopt.minimization import descent, options, unconstrained
 from dftopt.minimization.cg import ConjugateGradients
@@ -19,6 +20,12 @@ from dftopt.minimization.start import work
 CHUNK = 20  # evaluations per compiled call
 LONGEST = 10.0  # seconds of such a call where more than one evaluation fits
 SMALL = 1e9  # bands times grid points below which a first chunk takes seconds
+METHODS: dict[str, descent.Method] = {
+    "auto": LBFGS(),
+    "cg": ConjugateGradients(),
+    "gradient-descent": ConjugateGradients(conjugate=False),
+    "lbfgs": LBFGS(),
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class Step:
         free_energy: A.
         error: its predicted error.
         accepted: (A, error) of each iteration since the last call.
+        structure: its place in the lists that `minimize` was given.
     """
 
     iterations: int
@@ -38,6 +46,7 @@ class Step:
     free_energy: float
     error: float
     accepted: tuple[tuple[float, float], ...] = ()
+    structure: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,32 +117,18 @@ def minimize_from(problem: Problem, x, prepared: Prepared, o: options.Options, t
     data = (prepared, jnp.asarray(o.temperature))
     if not isinstance(o.minimizer, str) or o.minimizer == "adam":
         return _outside(problem, x, data, o, tol, tell, keep)
-    method = {
-        "auto": LBFGS(),
-        "cg": ConjugateGradients(),
-        "gradient-descent": ConjugateGradients(conjugate=False),
-        "lbfgs": LBFGS(),
-    }[o.minimizer]
-    state = descent.start(problem, x, data, method)
+    method = METHODS[o.minimizer]
+    state = descent.start(problem, x, data, method, SharedK(prepared.devices, *x["psi"].shape[:2]))
     accepted: list = []
-    status, limit = descent.RUNNING, CHUNK if _is_small(x, prepared) else 1
-
-    def so_far() -> Run:
-        psi = state.x["psi"]
-        count = work(psi, int(state.evaluations) * np.prod(psi.shape[:3]), 3)
-        values, errors = np.array(accepted).T
-        return Run(
-            state.x, state.at.info, status, float(state.error), int(state.iterations), int(state.evaluations), values, errors, count
-        )  # fmt: skip
+    status, limit = descent.RUNNING, CHUNK if is_small(x, prepared) else 1
+    so_far = lambda: run_of(state, accepted, status)
 
     try:
         while status == descent.RUNNING and int(state.evaluations) < o.maxiter:
             begun, before = time.monotonic(), int(state.evaluations)
             n = min(limit, o.maxiter - before)
             state, record = descent.run(problem, state, data, tol, method, CHUNK, jnp.asarray(n))
-            kept = np.asarray(record.accepted)
-            value, error = np.asarray(record.value)[kept], np.asarray(record.error)[kept]
-            rows = tuple(zip(value.tolist(), error.tolist(), strict=True))
+            rows = rows_of(record)
             accepted += rows
             limit = int(np.clip(LONGEST * (int(state.evaluations) - before) / (time.monotonic() - begun), 1, CHUNK))
             step = Step(int(state.iterations), int(state.evaluations), float(state.at.value), float(state.error), rows)
@@ -143,14 +138,30 @@ def minimize_from(problem: Problem, x, prepared: Prepared, o: options.Options, t
             status = int(state.status)
             keep(so_far)
     except KeyboardInterrupt:
-        if accepted:
+        if accepted and not state.error.is_deleted():  # a call that was cut off has used it up
             keep(so_far, now=True)
         raise
     keep(so_far, now=True)
     return so_far()
 
 
-def _is_small(x, prepared: Prepared) -> bool:
+def rows_of(record: descent.Trace) -> tuple[tuple[float, float], ...]:
+    """Free energy and its predicted error at the accepted points of a record."""
+    kept = np.asarray(record.accepted)
+    return tuple(zip(np.asarray(record.value)[kept].tolist(), np.asarray(record.error)[kept].tolist(), strict=True))
+
+
+def run_of(state: descent.State, accepted: list, status: int) -> Run:
+    """The run that led to a state, with its accepted rows."""
+    psi = state.x["psi"]
+    count = work(psi, int(state.evaluations) * np.prod(psi.shape[:3]), 3)
+    values, errors = np.array(accepted).T
+    return Run(
+        state.x, state.at.info, status, float(state.error), int(state.iterations), int(state.evaluations), values, errors, count
+    )  # fmt: skip
+
+
+def is_small(x, prepared: Prepared) -> bool:
     """Whether a whole chunk is soon over."""
     bands = np.prod(x["psi"].shape[:3])
     return bool(bands * np.prod(prepared.fft) < SMALL)

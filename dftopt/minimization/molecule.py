@@ -32,7 +32,7 @@ from dftopt.precision import one_blas_thread
 CHUNK = 12  # evaluations per compiled call; between calls the frame is renewed
 FIRST_CHUNK = 4  # the first frame is that of superposed atoms: renew it soon
 ATTEMPTS = 4
-METHODS = {
+METHODS: dict[str, descent.Method] = {
     "auto": LBFGS(history=8, curvature=0.7, first_step=1.0),
     "lbfgs": LBFGS(history=8, curvature=0.7, first_step=1.0),
     "cg": ConjugateGradients(first_step=1.0),

@@ -1,7 +1,7 @@
 """What the minimum leaves free, settled after it: rotations among equally occupied bands, and empty bands."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from dftopt.minimization.moments import edges
 from dftopt.minimization.problem import Problem
 
 FINEST_RESIDUAL = 3e-6  # hartree; the error of an eigenvalue is about its square over the distance to the next
+STEPS = 80  # of the trace minimization, at most
 BUFFER = 2  # bands beyond those asked for that only help the last ones to converge
 
 
@@ -63,24 +64,57 @@ def _middle(top: float, bottom: float) -> float:
     return 0.5 * (top + bottom) if np.isfinite(top + bottom) else (top if np.isfinite(top) else bottom)
 
 
+class Seen(NamedTuple):
+    """The Kohn-Sham potential of orbitals, their charge and their absolute magnetization."""
+
+    potential: Any
+    charge: Any
+    absolute: Any
+
+
+class Settled(NamedTuple):
+    """Bands settled in the potential: orbitals (s, k, b, npw), levels and residual norms (s, k, b), steps (s, k)."""
+
+    psi: Any
+    eigenvalues: Any
+    norms: Any
+    steps: Any
+
+
 @jax.jit
-def _potential(psi, f, prepared: Prepared):
+def potential_seen(psi, f, prepared: Prepared) -> Seen:
+    """See `Seen`; f (s, k, b)."""
     summed, _, _ = orbital_terms(psi, f * weights(prepared), prepared.orbitals, prepared.band_block)
     seen = fields(summed, prepared)
     charge = jnp.sum(seen.rho_G[:, 0, 0, 0].real) * prepared.volume
     absolute = jnp.mean(jnp.abs(seen.rho[0] - seen.rho[-1])) * prepared.volume
-    return jax.grad(lambda n: potential_energy(n, prepared)[0])(summed), charge, absolute
+    return Seen(jax.grad(lambda n: potential_energy(n, prepared)[0])(summed), charge, absolute)
 
 
 def refine(x, info, error, empty, prepared: Prepared, problem: Problem, o: options.Options, model, basis) -> Final:
     """Settle what the minimum leaves free: rotations among equally occupied bands, and empty bands (trace minimization)."""
-    psi, f = x["psi"], info["f"]
+    full, wanted = to_settle(x, empty, prepared, problem, o, basis)
+    seen, count = potential_seen(x["psi"], info["f"], prepared), np.zeros(2)
+    for first in settled_before(o):
+        found = Settled(
+            *starting.lowest_orbitals(
+                full, seen.potential, prepared.orbitals, STEPS, residual_limit(o), prepared.band_block, wanted, first
+            )
+        )
+        count, full = count + settling(found, first), found.psi
+        if is_settled(found, first, o, basis.nk):
+            break
+    return finish(x, info, error, seen, found, count, prepared, problem, o, model, basis)
+
+
+def to_settle(x, empty, prepared: Prepared, problem: Problem, o: options.Options, basis):
+    """All bands that will be settled, (s, k, b, npw), and the number of those that have to converge."""
+    psi = x["psi"]
     ns, _, nb, npw = psi.shape
     nk = basis.nk  # devices may share a few more, see `bases.devices`
-    filled, most = np.array(o.filled), int(basis.counts.min())
+    most = int(basis.counts.min())
     wanted = wanted_bands(o, max(o.filled), nb, most)
     total = min(max(wanted, nb) + BUFFER, most)
-    potential, charge, absolute = _potential(psi, f, prepared)
     empty = empty[:, :, : total - nb]
     extra = starting.random_orbitals(
         jax.random.key(o.seed + 1), (ns, nk, total - nb - empty.shape[2], npw), prepared.orbitals
@@ -88,16 +122,36 @@ def refine(x, info, error, empty, prepared: Prepared, problem: Problem, o: optio
     if problem.filled is not None:  # the absent bands of a spin start from noise
         noise = starting.random_orbitals(jax.random.key(o.seed + 3), (ns, nk, nb, npw), prepared.orbitals)
         psi = jnp.where(problem.fixed_occupations(psi.shape[:3])[..., None] > 0, psi, noise)
-    limit, block = residual_limit(o), prepared.band_block
-    full, count = jnp.concatenate([psi, empty, extra], axis=2), np.zeros(2)
-    # at T = 0 the filled bands have converged, unless an empty one lies below them or the run ended early
-    for settled in (min(o.filled), 0) if o.temperature == 0 else (0,):
-        full, e, norms, steps = starting.lowest_orbitals(
-            full, potential, prepared.orbitals, 80, limit, block, wanted, settled
-        )
-        count += starting.work(full, np.sum(np.asarray(steps) * (total - settled) + total), 2)
-        if np.all(np.asarray(norms)[:, :nk, :settled] <= limit):
-            break
+    return jnp.concatenate([psi, empty, extra], axis=2), wanted
+
+
+def settled_before(o: options.Options) -> tuple[int, ...]:
+    """Bands to be taken as converged, tried in turn.
+
+    At T = 0 these are the filled ones, unless an empty one lies below them or the run ended early.
+    """
+    return (min(o.filled), 0) if o.temperature == 0 else (0,)
+
+
+def settling(found: Settled, first: int) -> np.ndarray:
+    """Products H psi and FFTs."""
+    total = found.psi.shape[2]
+    return starting.work(found.psi, np.sum(np.asarray(found.steps) * (total - first) + total), 2)
+
+
+def is_settled(found: Settled, first: int, o: options.Options, nk: int) -> bool:
+    """Whether the bands that were taken as converged are."""
+    return bool(np.all(np.asarray(found.norms)[:, :nk, :first] <= residual_limit(o)))
+
+
+def finish(
+    x, info, error, seen: Seen, found: Settled, count, prepared: Prepared, problem: Problem, o: options.Options, model, basis
+) -> Final:  # fmt: skip
+    """Occupations, Fermi levels and the verdict on the state, from settled bands."""
+    full, e, norms, f = found.psi, found.eigenvalues, found.norms, info["f"]
+    ns, nb, nk = full.shape[0], x["psi"].shape[2], basis.nk
+    filled = np.array(o.filled)
+    wanted = wanted_bands(o, max(o.filled), nb, int(basis.counts.min()))
     e, norms = np.asarray(e)[:, :nk, :wanted], np.asarray(norms)[:, :nk, :wanted]
     h, f = np.asarray(info["h"])[:, :nk], np.asarray(f)[:, :nk]
     w = np.asarray(weights(prepared))[:, :nk]
@@ -125,7 +179,7 @@ def refine(x, info, error, empty, prepared: Prepared, problem: Problem, o: optio
         parameters = occupation_parameters(problem, levels, filling, model, basis)
         restart = {"psi": full[:, :, :nb], "occ": fill_up(parameters, prepared.devices)}
     settled = starting.expanded(full[:, :, :wanted], nk, prepared)
-    potential = jnp.asarray(np.asarray(potential))
+    potential = jnp.asarray(np.asarray(seen.potential))
     return Final(
         settled,
         potential,
@@ -137,6 +191,6 @@ def refine(x, info, error, empty, prepared: Prepared, problem: Problem, o: optio
         restart,
         count,
         diagonality,
-        float(charge),
-        float(absolute),
+        float(seen.charge),
+        float(seen.absolute),
     )
