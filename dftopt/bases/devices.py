@@ -97,4 +97,5 @@ def over_k(function, devices: int, by_k, by_spin_and_k, everywhere, *, sums: boo
 
 
 def mesh(devices: int) -> Mesh:
+    """The first so many devices in a row."""
     return Mesh(np.array(jax.local_devices()[:devices]), (AXIS,))

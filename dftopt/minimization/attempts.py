@@ -26,13 +26,17 @@ def arrive(
     """The result that a starting point leads to.
 
     Args:
-        model, basis, prepared, o, inputs: what is minimized, and how.
+        model: the model.
+        basis: its basis.
+        prepared: its arrays.
+        o: how it is minimized.
         begin: the point.
         tell: called with each `Step`.
         clock: runs since the minimization began; `share` is the part of its seconds that is this structure's.
         kept: the checkpoint to write.
         before: what was done before a checkpoint.
         first: a first run and its settled orbitals, where they are known.
+        inputs: that replaced those of the model.
         share: see `clock`.
     """
     x, empty, counted = begin
