@@ -181,7 +181,7 @@ def structures() -> dict[str, Callable[[], Atoms]]:
         "Si vacancy": lambda: vacancy(bulk("Si", cubic=True)),
         "Cu vacancy": lambda: vacancy(bulk("Cu", cubic=True)),
         "MgO vacancy": lambda: vacancy(bulk("MgO", "rocksalt", a=4.21, cubic=True)),
-        "Na16 rattled": lambda: rattled(bulk("Na", cubic=True).repeat(2)),
+        "Al16 rattled": lambda: rattled(bulk("Al", cubic=True).repeat((2, 2, 1))),
         "Al4 rattled": lambda: rattled(bulk("Al", cubic=True)),
         "Si8 rattled": lambda: rattled(bulk("Si", cubic=True), 0.2),
         "Li8 rattled": lambda: rattled(bulk("Li", cubic=True).repeat((2, 2, 1)), 0.2),

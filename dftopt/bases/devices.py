@@ -1,7 +1,8 @@
 """k points on several devices: each takes an equal share of them, and only sums over k meet.
 
 A device is a GPU, or a core of the CPU where JAX was told to see several (`dftopt.use_cores`). Where the k points do not
-divide evenly, the last one is repeated with weight zero.
+divide evenly, the last one is repeated with weight zero. Under `jax.distributed` the devices of all processes share them:
+each process runs the same script, exchanges sums over k, and ends with the whole result.
 """
 
 from dataclasses import dataclass
@@ -9,14 +10,15 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.multihost_utils import process_allgather
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "k"
 
 
 def shares(nk: int) -> int:
-    """Devices to spread `nk` k points over."""
-    return max(1, min(jax.local_device_count(), nk))
+    """Devices to spread `nk` k points over: of all processes, where there are several, for each has to take part."""
+    return jax.device_count() if jax.process_count() > 1 else max(1, min(jax.device_count(), nk))
 
 
 def fill_up(tree, devices: int, axis: int = 1):
@@ -63,7 +65,14 @@ def gather(tree, nk: int, devices: int):
     """Arrays (s, k, ...) of the first `nk` k points, bound to no device so that they go with any others."""
     if devices == 1:
         return tree
-    return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[:, :nk]), tree)
+    return jax.tree.map(lambda x: jnp.asarray(host(x)[:, :nk]), tree)
+
+
+def host(x) -> np.ndarray:
+    """An array whole, in the memory of each process."""
+    if not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated:
+        return np.asarray(x)
+    return np.asarray(process_allgather(x, tiled=True))
 
 
 def over_k(function, devices: int, by_k, by_spin_and_k, everywhere, *, sums: bool = False):
@@ -96,6 +105,6 @@ def over_k(function, devices: int, by_k, by_spin_and_k, everywhere, *, sums: boo
     return (jnp.sum(out[0], axis=0), out[1]) if sums else out
 
 
-def mesh(devices: int) -> Mesh:
-    """The first so many devices in a row."""
-    return Mesh(np.array(jax.local_devices()[:devices]), (AXIS,))
+def mesh(devices: int, local: bool = False) -> Mesh:
+    """The first so many devices in a row, of all processes or of this one."""
+    return Mesh(np.array((jax.local_devices() if local else jax.devices())[:devices]), (AXIS,))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dftopt.bases.devices import host
 from dftopt.bases.real_waves import opposite, plane_waves, real_waves
 from dftopt.energy.free_energy import weights
 from dftopt.energy.prepared import Prepared
@@ -122,7 +123,7 @@ def point(g: Guess, psi, e, model, basis, prepared: Prepared, o: options.Options
         present = o.problem.fixed_occupations(psi.shape[:3])[..., None]
         return {"psi": psi * present, "occ": ()}, empty
     f, _, _ = occ.from_levels(e, weights(prepared), prepared.filling, o.temperature, SMEARINGS["fermi-dirac"])
-    if o.nbands is not None or float(np.asarray(f)[..., -1].max()) < SMALL_OCCUPATION or nb >= most:
+    if o.nbands is not None or float(host(f)[..., -1].max()) < SMALL_OCCUPATION or nb >= most:
         return {"psi": psi, "occ": occupation_parameters(o.problem, e, f, model, basis)}, empty
     return None
 

@@ -78,9 +78,11 @@ class Method(Protocol):
     @property
     def curvature(self) -> float:
         """See `Method`."""
+
     @property
     def first_step(self) -> float:
         """See `Method`."""
+
     @property
     def longest(self) -> float:
         """See `Method`."""

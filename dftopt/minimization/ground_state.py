@@ -95,6 +95,7 @@ def minimize(
         maxiter=maxiter, seed=seed, starts=starts,
     )  # fmt: skip
     refuse_too_large(model, basis, o.nbands)
+    options.check_processes(checkpoint)
     kept = lambda name: None if checkpoint is None else Checkpoint(name, identity(model, basis, o))
     if inputs is not None:
         options.check_inputs(inputs, model, basis)

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -130,7 +131,8 @@ def minimize_from(problem: Problem, x, prepared: Prepared, o: options.Options, t
             state, record = descent.run(problem, state, data, tol, method, CHUNK, jnp.asarray(n))
             rows = rows_of(record)
             accepted += rows
-            limit = int(np.clip(LONGEST * (int(state.evaluations) - before) / (time.monotonic() - begun), 1, CHUNK))
+            if jax.process_count() == 1:  # clocks differ, and processes have to call alike
+                limit = int(np.clip(LONGEST * (int(state.evaluations) - before) / (time.monotonic() - begun), 1, CHUNK))
             step = Step(int(state.iterations), int(state.evaluations), float(state.at.value), float(state.error), rows)
             if tell(step) is True:
                 status = INTERRUPTED

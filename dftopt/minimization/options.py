@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from dftopt.atoms import checks
@@ -196,6 +197,19 @@ def _check_parametrization(model, basis, temperature, kind, name, parametrizatio
                 "parametrization = 'row-norm' needs equal k-point weights and a whole number of filled orbitals over all k "
                 f"(here {n:g} with weights from {w.min():g} to {w.max():g}): use PlaneWaves(..., symmetry=False), or 'auxiliary'."
             )
+
+
+def check_processes(checkpoint) -> None:
+    """Refuse a checkpoint where several processes share a minimization.
+
+    Raises:
+        InputError: see above.
+    """
+    if checkpoint is not None and jax.process_count() > 1:
+        raise InputError(
+            f"checkpoint = {str(checkpoint)!r}: {jax.process_count()} processes share this minimization, and none of them can "
+            "write a checkpoint of it. Leave checkpoint out, or use one process."
+        )
 
 
 def check_inputs(inputs: dict, model, basis) -> None:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dftopt.bases.devices import fill_up
+from dftopt.bases.devices import fill_up, host
 from dftopt.energy.fields import fields
 from dftopt.energy.free_energy import orbital_terms, potential_energy, weights
 from dftopt.energy.prepared import Prepared
@@ -136,12 +136,12 @@ def settled_before(o: options.Options) -> tuple[int, ...]:
 def settling(found: Settled, first: int) -> np.ndarray:
     """Products H psi and FFTs."""
     total = found.psi.shape[2]
-    return starting.work(found.psi, np.sum(np.asarray(found.steps) * (total - first) + total), 2)
+    return starting.work(found.psi, np.sum(host(found.steps) * (total - first) + total), 2)
 
 
 def is_settled(found: Settled, first: int, o: options.Options, nk: int) -> bool:
     """Whether the bands that were taken as converged are."""
-    return bool(np.all(np.asarray(found.norms)[:, :nk, :first] <= residual_limit(o)))
+    return bool(np.all(host(found.norms)[:, :nk, :first] <= residual_limit(o)))
 
 
 def finish(
@@ -152,9 +152,9 @@ def finish(
     ns, nb, nk = full.shape[0], x["psi"].shape[2], basis.nk
     filled = np.array(o.filled)
     wanted = wanted_bands(o, max(o.filled), nb, int(basis.counts.min()))
-    e, norms = np.asarray(e)[:, :nk, :wanted], np.asarray(norms)[:, :nk, :wanted]
-    h, f = np.asarray(info["h"])[:, :nk], np.asarray(f)[:, :nk]
-    w = np.asarray(weights(prepared))[:, :nk]
+    e, norms = host(e)[:, :nk, :wanted], host(norms)[:, :nk, :wanted]
+    h, f = host(info["h"])[:, :nk], host(f)[:, :nk]
+    w = host(weights(prepared))[:, :nk]
     if o.temperature > 0:
         fe, mu, minus_ts = occ.from_levels(e, w, prepared.filling, o.temperature, problem.kind)
         occupations, fermi = np.asarray(fe), tuple(np.asarray(mu).tolist())
@@ -179,7 +179,7 @@ def finish(
         parameters = occupation_parameters(problem, levels, filling, model, basis)
         restart = {"psi": full[:, :, :nb], "occ": fill_up(parameters, prepared.devices)}
     settled = starting.expanded(full[:, :, :wanted], nk, prepared)
-    potential = jnp.asarray(np.asarray(seen.potential))
+    potential = jnp.asarray(host(seen.potential))
     return Final(
         settled,
         potential,

@@ -28,7 +28,11 @@ def members(function, devices: int, width: int, stacked, everywhere):
         return some(stacked, everywhere)
     by_member = PartitionSpec(AXIS)
     split = jax.shard_map(
-        some, mesh=mesh(devices), in_specs=(by_member, PartitionSpec()), out_specs=by_member, check_vma=False
+        some,
+        mesh=mesh(devices, local=True),
+        in_specs=(by_member, PartitionSpec()),
+        out_specs=by_member,
+        check_vma=False,
     )
     return split(stacked, everywhere)
 
@@ -100,7 +104,7 @@ def spread(stacked, devices: int):
     """Arrays that lead with structures, each part where it is used."""
     if devices == 1:
         return jax.tree.map(jnp.asarray, stacked)
-    return jax.device_put(stacked, NamedSharding(mesh(devices), PartitionSpec(AXIS)))
+    return jax.device_put(stacked, NamedSharding(mesh(devices, local=True), PartitionSpec(AXIS)))
 
 
 @jax.jit
@@ -123,7 +127,11 @@ def put(stacked, i, one, devices: int):
         return set_one(stacked, (i, one))
     by_member = PartitionSpec(AXIS)
     split = jax.shard_map(
-        set_one, mesh=mesh(devices), in_specs=(by_member, PartitionSpec()), out_specs=by_member, check_vma=False
+        set_one,
+        mesh=mesh(devices, local=True),
+        in_specs=(by_member, PartitionSpec()),
+        out_specs=by_member,
+        check_vma=False,
     )
     return split(stacked, (i, one))
 
