@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -73,6 +74,43 @@ def limited_memory(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
+def check_counts(path: Path, format: str | None) -> None:
+    """Refuse an xyz file that counts more atoms than lines follow, or more columns than a line holds: ASE would look for them.
+
+    Raises:
+        InputError: names the line.
+    """
+    if (format or path.suffix.lstrip(".").lower()) not in ("xyz", "extxyz"):
+        return
+    lines = path.read_bytes().splitlines()
+    at = 0
+    while at < len(lines) and (atoms := _count(lines[at])) >= 0:
+        follow = len(lines) - at - 2
+        if atoms > follow:
+            raise InputError(
+                f"line {at + 1} of the structure file {str(path)!r} says that {atoms:.3g} atoms follow, but after its comment "
+                f"{max(follow, 0)} lines are left."
+            )
+        widest = max((len(line.split()) for line in lines[at + 2 : at + 3]), default=0)
+        asked = max((_count(n) for n in re.findall(rb":[A-Za-z]:(\d+)", lines[at + 1])), default=0)
+        if atoms and asked > max(widest, 1):
+            raise InputError(
+                f"line {at + 2} of the structure file {str(path)!r} says that a property has {asked:.3g} columns, but the lines of "
+                f"the atoms have {widest} in all."
+            )
+        at += int(atoms) + 2
+        while at < len(lines) and lines[at].strip().startswith(b"VEC"):
+            at += 1
+
+
+def _count(text: bytes) -> float:
+    """A whole number, -1 for anything else."""
+    try:
+        return int(text) if len(text) < 300 else np.inf
+    except ValueError:
+        return -1
+
+
 def read_frames(path: Path, format: str | None = None, index: str | int = ":") -> list[Atoms]:
     """The structures of a file that ASE reads.
 
@@ -80,6 +118,7 @@ def read_frames(path: Path, format: str | None = None, index: str | int = ":") -
         InputError: no such file, a format that ASE does not know or cannot read, or no structure in it.
     """
     check_file(path)
+    check_counts(path, format)
     try:
         with warnings.catch_warnings(), limited_memory(path.stat().st_size):
             warnings.simplefilter("ignore")

@@ -96,15 +96,17 @@ def test_mutated_inputs(format, sample, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("x.extxyz", '1\nProperties=species:S:1:pos:R:99999999999999999\nSi 0 0 0\n'),
+        ("x.extxyz", "1\nProperties=species:S:1:pos:R:99999999999999999\nSi 0 0 0\n"),
+        ("y.extxyz", "9999999999999999999999999999992\nProperties=species:S:1:pos:R:3\nSi 0 0 0\n"),
+        ("z.xyz", "1\n\nSi 0 0 0\n+9_999_999_999\n\nSi 0 0 0\n"),
         ("POSCAR", "Si\n1.0\n3 0 0\n0 3 0\n0 0 3\nSi\n99999999999999\nDirect\n0 0 0\n"),
     ],
-    ids=["extxyz", "POSCAR"],
-)  # fmt: skip
+    ids=["columns", "atoms", "atoms of a second frame", "POSCAR"],
+)
 def test_counts_that_no_file_of_its_size_has(name, content, tmp_path):
     """A wrong count is an error, not a process that takes the memory of the machine."""
     (tmp_path / name).write_text(content)
-    with pytest.raises(InputError, match="far more memory than its size explains|cannot read the structure file"):
+    with pytest.raises(InputError, match="far more memory|cannot read the structure file|lines are left|columns, but"):
         read_frames(tmp_path / name)
 
 
