@@ -12,16 +12,15 @@ from dftopt.properties.implicit.apart import apart
 from dftopt.properties.implicit.entries import WhenRead
 from dftopt.properties.implicit.inputs import checked
 from dftopt.properties.implicit.levels import edges, eigenvalues_among, filled_levels, gap
-from dftopt.properties.implicit.linear import undefined
 from dftopt.properties.implicit.minimum import Solve
 from dftopt.properties.implicit.molecule import MolecularGround, MolecularKey, density_of, dipole_of, filling_of
+from dftopt.properties.implicit.molecule_curvature import bent
 
 
 class DifferentiableMolecule:
     """Inputs -> outputs of the minimum of a molecule in Gaussians, with implicit derivatives; see `differentiable`.
 
-    Inputs: `positions` (N, 3; bohr), `xc` (per term), `temperature` (hartree), `electrons`. Second derivatives of the energies
-    in the positions, and so derivatives of the forces in them, are not a number: integrals bring first ones only.
+    Inputs: `positions` (N, 3; bohr), `xc` (per term), `temperature` (hartree), `electrons`.
 
     Attributes:
         parameters: all continuous inputs at their own values.
@@ -70,8 +69,7 @@ class MolecularOutputs(WhenRead):
         return self._free_energy() + self._inputs["temperature"] * self._parts["entropy"]
 
     def _forces(self):
-        inputs = {**self._inputs, "positions": undefined(self._inputs["positions"])}
-        return -_slopes(self._ground, inputs, self._ground.state(self._inputs))["positions"]
+        return -_slopes(self._ground, self._inputs, self._ground.state(self._inputs))["positions"]
 
     def _levels(self, together: bool = False):
         return eigenvalues_among(self._parts["eta"][:, None], together)
@@ -143,12 +141,13 @@ def _free(inputs, x, a, key: MolecularKey):
 def _slopes(ground: MolecularGround, inputs: dict, x: dict) -> dict:
     """Partial derivatives of the free energy in all inputs at a fixed state."""
     a = ground.arrays(inputs)
-    found = apart(_energy_slopes, (inputs, x), (a,), key=ground.key)
+    slopes = lambda i: apart(_energy_slopes, (i, x), (a,), key=ground.key)
+    still = {**inputs, "positions": jax.lax.stop_gradient(inputs["positions"])}
+    pull = slopes(still)["positions"] + bent(ground, inputs, x)  # integrals bring first derivatives, `bent` second ones
     d3 = dispersion_of(ground.model, (False, False, False))
-    if d3 is None:
-        return found
-    bent = jax.grad(lambda r: dispersion(r, jnp.eye(3), d3))(inputs["positions"])
-    return {**found, "positions": found["positions"] + bent}
+    if d3 is not None:
+        pull = pull + jax.grad(lambda r: dispersion(r, jnp.eye(3), d3))(still["positions"])
+    return {**slopes(inputs), "positions": pull}
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -164,7 +163,6 @@ def _free_energy(ground: MolecularGround, inputs: dict):
 @_free_energy.defjvp
 def _free_energy_jvp(ground: MolecularGround, primals, tangents):
     (inputs,), (change,) = primals, tangents
-    once = {**inputs, "positions": undefined(inputs["positions"])}
-    slopes = _slopes(ground, once, ground.state(inputs))
+    slopes = _slopes(ground, inputs, ground.state(inputs))
     slope = sum(jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(slopes), jax.tree.leaves(change), strict=True))
     return _free_energy(ground, inputs), slope

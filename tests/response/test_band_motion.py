@@ -8,7 +8,7 @@ import pytest
 from ase.build import bulk
 
 import dftopt
-from dftopt.properties.linear_response.band_motion import _h, _states, band_velocities, inverse_masses
+from dftopt.properties.linear_response.band_motion import _h, band_velocities, inverse_masses, states
 
 K = np.array([0.11, 0.05, 0.23])
 BANDS = 5
@@ -22,7 +22,7 @@ def silicon():
 
 @lru_cache
 def setting():
-    return _states(silicon(), [K], BANDS)[2]
+    return states(silicon(), [K], BANDS)[2]
 
 
 def levels(shift):

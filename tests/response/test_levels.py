@@ -44,6 +44,18 @@ def test_multiplets_always_have_derivatives():
     assert np.allclose(jax.grad(lambda h: means(h)[0, 0, 1])(H)[0, 0], np.diag([0, 0.5, 0.5, 0]))
 
 
+def test_members_of_a_batch_are_degenerate_each_in_its_own_way():
+    h = jnp.stack([H, H.at[0, 0, 1, 1].set(0.9)])
+    assert jnp.array_equal(jax.vmap(lambda h: levels(h, True))(h)[:, 0, 0], jnp.array([[0, 1, 1, 2], [0, 0.9, 1, 2]]))
+    change = jax.vmap(lambda h: jax.jvp(levels, (h,), (SHIFT,))[1])(h)
+    assert np.allclose(change[:, 0, 0], [0.1, 0.5, 0.5, -0.2])
+    trace = jax.vmap(jax.grad(lambda h: levels(h)[0, 0, 1:3].sum()))(h)
+    assert np.allclose(trace[:, 0, 0], np.diag([0, 1, 1, 0]))
+    with pytest.raises(dftopt.InputError):
+        jax.vmap(lambda h: jax.jvp(levels, (h,), (SPLIT,))[1])(h)
+    assert jax.vmap(jax.grad(_lowest))(jnp.array([[0.1, 0.3], [0.4, 0.2]])).tolist() == [[1, 0], [0, 1]]
+
+
 def test_an_edge_shared_by_several_states_follows_them_together_only():
     e = jnp.array([0.3, 0.3, 0.7]).reshape(1, 3, 1)
     assert jax.jvp(_lowest, (e,), (jnp.array([0.2, 0.2, 9.0]).reshape(1, 3, 1),))[1] == 0.2

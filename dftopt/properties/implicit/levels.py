@@ -7,7 +7,6 @@ were asked for.
 """
 
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,7 @@ from dftopt.energy.prepared import Prepared
 from dftopt.errors import InputError
 from dftopt.minimization.orbitals import overlap
 from dftopt.minimization.problem import Problem
-from dftopt.properties.implicit.apart import apart
+from dftopt.properties.implicit.apart import SECOND, apart
 from dftopt.properties.implicit.batches import loop_over_batches
 from dftopt.properties.implicit.minimum import FINEST, Ground
 from dftopt.properties.implicit.stationary import potential_of, prepared_of
@@ -30,17 +29,8 @@ EDGE = -1  # in place of a spin: states at an edge of the gap, at any k
 SPLIT = 1e-5  # relative difference of derivatives that counts as one
 
 
-BATCH = "Derivatives of levels in a batch (jax.vmap), and their second derivatives, are not available: take one structure at a time."
-
-
-class Clusters(NamedTuple):
-    """Degenerate levels: (spin, k, first band, last band + 1) of each set, hashable."""
-
-    sets: tuple[tuple[int, int, int, int], ...]
-
-
-def clusters_of(e) -> Clusters:
-    """Sets of at least two levels that follow each other within `DEGENERATE`, of ascending e (s, k, b)."""
+def clusters_of(e) -> list[tuple[int, int, int, int]]:
+    """Degenerate levels, (spin, k, first band, last band + 1) of each set: within `DEGENERATE` of the next, of ascending e (s, k, b)."""
     found = []
     for s, k in np.ndindex(*e.shape[:2]):
         first = 0
@@ -49,7 +39,7 @@ def clusters_of(e) -> Clusters:
                 if b - first > 1:
                     found.append((s, k, first, b))
                 first = b
-    return Clusters(tuple(found))
+    return found
 
 
 # ---------------------------------------------------------------------------------------------------- the bands
@@ -95,7 +85,11 @@ loop_over_batches(bands)
 
 # ---------------------------------------------------------------------------------------------------- the guard
 
-guard = Primitive("dftopt_guard")
+# Linear in what comes before the levels. These are operands, not static: which of them are degenerate may differ within a batch.
+
+guard, weigh, average, pick, place = (
+    Primitive(f"dftopt_{name}") for name in ("guard", "weigh", "average", "pick", "place")
+)
 
 
 def _refuse(where) -> None:
@@ -114,9 +108,10 @@ def _refuse(where) -> None:
 
 
 @guard.def_impl
-def _guard(diagonal, matrix, *, clusters: Clusters):
+def _guard(diagonal, matrix, levels):
+    """The diagonal of a change of H, where it is that of the levels."""
     m = np.asarray(matrix)
-    for s, k, a, b in clusters.sets:
+    for s, k, a, b in clusters_of(np.asarray(levels)):
         block = m[s, k, a:b, a:b]
         off = np.abs(block - np.trace(block).real / (b - a) * np.eye(b - a)).max()
         if off > SPLIT * max(np.abs(m[s, k]).max(), 1e-30):
@@ -124,47 +119,75 @@ def _guard(diagonal, matrix, *, clusters: Clusters):
     return diagonal
 
 
-@guard.def_abstract_eval
-def _guard_abstract(diagonal, matrix, *, clusters: Clusters):
-    return jax.core.ShapedArray(diagonal.shape, diagonal.dtype)
-
-
-weigh = Primitive("dftopt_weigh")
-
-
 @weigh.def_impl
-def _weigh(cotangent, *, clusters: Clusters):
-    c = np.asarray(cotangent)
-    for s, k, a, b in clusters.sets:
+def _weigh(weights, levels):
+    """Weights of levels, where they do not tell degenerate ones apart."""
+    c = np.asarray(weights)
+    for s, k, a, b in clusters_of(np.asarray(levels)):
         if np.ptp(c[s, k, a:b]) > SPLIT * max(np.abs(c).max(), 1e-30):
             _refuse((s, k, a, b))
-    return cotangent
+    return weights
 
 
-@weigh.def_abstract_eval
-def _weigh_abstract(cotangent, *, clusters: Clusters):
-    return jax.core.ShapedArray(cotangent.shape, cotangent.dtype)
+@average.def_impl
+def _average(values, levels):
+    return averaged(jnp.asarray(values), clusters_of(np.asarray(levels)))
 
 
-def _guard_transpose(cotangent, diagonal, matrix, *, clusters: Clusters):
-    if type(cotangent) is ad.Zero:
-        return [ad.Zero(diagonal.aval), ad.Zero(matrix.aval)]
-    return [weigh.bind(cotangent, clusters=clusters), ad.Zero(matrix.aval)]
+def _edge(levels):
+    flat = np.asarray(levels).ravel()
+    return np.flatnonzero(flat < flat.min() + DEGENERATE)
+
+
+@pick.def_impl
+def _pick(change, levels):
+    """Change of the lowest of all levels."""
+    at, d = _edge(levels), np.asarray(change).ravel()
+    if np.ptp(d[at]) > SPLIT * max(np.abs(d[at]).max(), 1e-30):
+        _refuse((EDGE, 0, 0, len(at)))
+    return jnp.asarray(d[at[0]])
+
+
+@place.def_impl
+def _place(weight, levels):
+    """Transpose of `pick`."""
+    at = _edge(levels)
+    if len(at) > 1 and float(weight) != 0:
+        _refuse((EDGE, 0, 0, len(at)))
+    return jnp.zeros(levels.shape).reshape(-1).at[at[0]].set(weight).reshape(levels.shape)
+
+
+guard.def_abstract_eval(lambda diagonal, matrix, levels: jax.core.ShapedArray(diagonal.shape, diagonal.dtype))
+weigh.def_abstract_eval(lambda weights, levels: jax.core.ShapedArray(weights.shape, weights.dtype))
+average.def_abstract_eval(lambda values, levels: jax.core.ShapedArray(values.shape, values.dtype))
+pick.def_abstract_eval(lambda change, levels: jax.core.ShapedArray((), change.dtype))
+place.def_abstract_eval(lambda weight, levels: jax.core.ShapedArray(levels.shape, weight.dtype))
 
 
 def _linear_jvp(primitive):
-    def rule(primals, tangents, **params):
-        filled = [ad.instantiate_zeros(t) for t in tangents]
-        return primitive.bind(*primals, **params), primitive.bind(*filled, **params)
+    def rule(primals, tangents):
+        if type(tangents[-1]) is not ad.Zero:
+            raise InputError(SECOND)
+        changes = [ad.instantiate_zeros(t) for t in tangents[:-1]]
+        return primitive.bind(*primals), primitive.bind(*changes, primals[-1])
 
     return rule
 
 
-ad.primitive_transposes[guard] = _guard_transpose
-ad.primitive_transposes[weigh] = lambda cotangent, x, *, clusters: [cotangent]
-for _p in (guard, weigh):
+def _transpose(into):
+    def rule(weights, *operands):
+        nothing = [ad.Zero(x.aval) if ad.is_undefined_primal(x) else None for x in operands[1:]]
+        if type(weights) is ad.Zero:
+            return [ad.Zero(operands[0].aval), *nothing]
+        return [into.bind(weights, operands[-1]), *nothing]
+
+    return rule
+
+
+for _p, _into in ((guard, weigh), (weigh, weigh), (average, average), (pick, place), (place, pick)):
     loop_over_batches(_p)
     ad.primitive_jvps[_p] = _linear_jvp(_p)
+    ad.primitive_transposes[_p] = _transpose(_into)
 
 
 def _among_bands(ground: Ground, inputs, x):
@@ -192,25 +215,15 @@ def eigenvalues_among(h, together: bool = False):
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _levels(h, diagonal, together: bool):
-    clusters = _concrete_clusters(diagonal)
-    return averaged(diagonal, clusters) if together else diagonal
-
-
-def _concrete_clusters(diagonal) -> Clusters:
-    if isinstance(diagonal, jax.core.Tracer):
-        return Clusters(())  # in a batch: values alone
-    return clusters_of(np.asarray(diagonal))
+    return average.bind(diagonal, diagonal) if together else diagonal
 
 
 @_levels.defjvp
 def _levels_jvp(together, primals, tangents):
     (_, diagonal), (dh, d_diagonal) = primals, tangents
-    if isinstance(diagonal, jax.core.Tracer):
-        raise InputError(BATCH)
-    clusters = clusters_of(np.asarray(diagonal))
     if together:
-        return averaged(diagonal, clusters), averaged(d_diagonal, clusters)
-    return diagonal, guard.bind(d_diagonal, dh, clusters=clusters)
+        return average.bind(diagonal, diagonal), average.bind(d_diagonal, diagonal)
+    return diagonal, guard.bind(d_diagonal, dh, diagonal)
 
 
 def edges(e, filled: tuple[int, ...]):
@@ -233,23 +246,14 @@ def _lowest(e):
 
 @_lowest.defjvp
 def _lowest_jvp(primals, tangents):
-    (e,), (de,) = primals, tangents
-    if isinstance(e, jax.core.Tracer):
-        raise InputError(BATCH)
-    flat = np.asarray(e).ravel()
-    at = np.flatnonzero(flat < flat.min() + DEGENERATE)
-    d = de.reshape(-1)[at]
-    if len(at) > 1:
-        sets = Clusters(((EDGE, 0, 0, len(at)),))
-        d = guard.bind(d[None, None], jnp.diag(d)[None, None], clusters=sets)[0, 0]
-    return jnp.min(e), d[0]
+    return jnp.min(primals[0]), pick.bind(tangents[0], primals[0])
 
 
-def averaged(values, clusters: Clusters):
+def averaged(values, clusters):
     """Each value (s, k, b) replaced by the mean over its set."""
     n = values.shape[-1]
     m = np.broadcast_to(np.eye(n), (*values.shape, n)).copy()
-    for s, k, a, b in clusters.sets:
+    for s, k, a, b in clusters:
         m[s, k, a:b, a:b] = 1 / (b - a)
     return jnp.einsum("skij,skj->ski", jnp.asarray(m), values)
 

@@ -16,6 +16,7 @@ import copy
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
 import jax
@@ -44,7 +45,10 @@ from dftopt.units import BOHR_IN_ANGSTROM
 from dftopt.xc import Functional
 
 SETTLED = 1e-12  # hartree
-SECOND = ((4, 5, 6), (5, 7, 8), (6, 8, 9))  # where PySCF puts xx, xy, xz, yy, yz, zz
+FIRST_ORDER = {1: 4, 4: 10}  # derivatives that values, or values and gradients, need to first order in displacements
+AT = {
+    k: i for i, k in enumerate(k for n in range(4) for k in combinations_with_replacement(range(3), n))
+}  # as PySCF orders them
 
 
 class MolecularKey(NamedTuple):
@@ -83,15 +87,27 @@ def energy_of(inputs: dict, density, a: dict, functional: Functional):
     e = jnp.sum(total * core) + repulsion + nuclear
     if functional.kind == "none":
         return e
-    relative = shift[a["atom"]][None] - own[:, None]  # how far a point moves within a function
-    v = a["values"]
-    moved = [v[:, 0] + jnp.einsum("apx,axp->ap", relative, v[:, 1:4])]
-    if v.shape[1] == 10:
-        for k in range(3):
-            moved.append(v[:, 1 + k] + sum(relative[:, :, m] * v[:, SECOND[k][m]] for m in range(3)))
-    fields = quadrature_xc._fields_of_matrix(density, jnp.stack(moved, axis=1), functional.kind)
+    moved = _moved_values(shift[a["atom"]][None] - own[:, None], a["values"], functional.kind)
+    fields = quadrature_xc._fields_of_matrix(density, moved, functional.kind)
     w = becke_weights(x, a["coords"] + shift[a["atom"]], a["atom"], a["volume"], a["adjustment"])
     return e + jnp.sum(w * quadrature_xc.energy_density(fields, functional, inputs["xc"]))
+
+
+def _moved_values(d, v, kind: str):
+    """Functions, and beyond LDA their gradients (nao, 1 or 4, points), where points have moved by d (nao, points, 3) within them.
+
+    To first order, or to second where `v` holds one derivative more.
+    """
+    count = 1 if kind == "lda" else 4
+    second = v.shape[1] > FIRST_ORDER[count]
+    out = []
+    for k in ((), (0,), (1,), (2,))[:count]:
+        x = v[:, AT[k]] + sum(d[:, :, m] * v[:, AT[tuple(sorted((*k, m)))]] for m in range(3))
+        if second:
+            terms = [(m, n, AT[tuple(sorted((*k, m, n)))]) for m in range(3) for n in range(3)]
+            x = x + 0.5 * sum(d[:, :, m] * d[:, :, n] * v[:, i] for m, n, i in terms)
+        out.append(x)
+    return jnp.stack(out, axis=1)
 
 
 def dipole_of(inputs: dict, density, a: dict):
@@ -142,11 +158,12 @@ def _electrons(inputs: dict, key: MolecularKey):
 
 
 def _frame(inputs: dict, x: dict, a: dict):
-    """Rows L C: orthonormal to first order in displacements."""
+    """Rows L C: orthonormal as far as the overlap is exact, to first order in displacements."""
     own = (inputs["positions"] - a["positions"])[a["atom_of"]]
     half = jnp.einsum("ix,xij->ij", own, a["d_overlap"])
     o = jnp.einsum("smi,ij,snj->smn", x["psi"], a["overlap"] - half - half.T, x["psi"])
-    return jnp.einsum("smn,snj->smj", 1.5 * jnp.eye(o.shape[-1]) - 0.5 * o, x["psi"])
+    excess = o - jnp.eye(o.shape[-1])
+    return x["psi"] + jnp.einsum("smn,snj->smj", 0.375 * excess @ excess - 0.5 * excess, x["psi"])
 
 
 def density_of(inputs: dict, x: dict, a: dict, key: MolecularKey):
@@ -233,6 +250,7 @@ class MolecularGround:
     tree: Any
     solves: list[Solve] = field(default_factory=list)
     results: OrderedDict = field(default_factory=OrderedDict)
+    curvatures: OrderedDict = field(default_factory=OrderedDict)  # see `molecule_curvature`
     parts: int = 1
 
     def state(self, inputs: dict) -> dict:

@@ -40,11 +40,11 @@ def band_velocities(result, kpts, nbands: int) -> np.ndarray:
     Raises:
         InputError: a degenerate level that splits with k: single bands have no velocity there.
     """
-    e, psi, setting = _states(result, kpts, nbands)
+    e, psi, setting = states(result, kpts, nbands)
     v = np.stack([np.asarray(_matrix(psi, jnp.asarray(d), *setting[:3], key=setting[3])) for d in np.eye(3)], axis=-1)
     for s, k in np.ndindex(*e.shape[:2]):
-        for a, b in _sets(e[s, k]):
-            if a < nbands:
+        for a, b in level_sets(e[s, k]):
+            if a < nbands and b - a > 1:
                 block = v[s, k, a:b, a:b]
                 mean = np.einsum("iic->c", block) / (b - a)
                 if np.abs(block - mean * np.eye(b - a)[..., None]).max() > 1e-6:
@@ -64,9 +64,9 @@ def inverse_masses(result, k, band: int, spin: int = 0) -> np.ndarray:
         NotConverged: the linear solve failed.
     """
     settled = min(band + 3, int(result.basis.counts.min()))
-    e, psi, (inputs, arrays, potential, key) = _states(result, [k], settled)
+    e, psi, (inputs, arrays, potential, key) = states(result, [k], settled)
     e, psi = e[spin, 0, :settled], psi[spin : spin + 1, :, :settled]  # the bands beyond are not settled
-    if any(a <= band < b for a, b in _sets(e)):
+    if any(a <= band < b and b - a > 1 for a, b in level_sets(e)):
         raise InputError(
             f"Band {band} at k = {list(map(float, k))} is degenerate: its levels are no parabolas in k, and there is no mass tensor. "
             "Take a k point beside it, or another band."
@@ -90,15 +90,16 @@ def inverse_masses(result, k, band: int, spin: int = 0) -> np.ndarray:
     return curvature + np.array([[2 * float(jnp.vdot(a, b).real) for b in solved] for a in slopes])
 
 
-def _sets(e):
-    """First and last + 1 of each degenerate set of ascending levels."""
+def level_sets(e) -> list[tuple[int, int]]:
+    """First and last + 1 band of each level, of ascending e (b,): several where it is degenerate."""
     edges = np.flatnonzero(np.diff(e) > 10 * DEGENERATE) + 1
     bounds = [0, *edges.tolist(), len(e)]
-    return [(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True) if b - a > 1]
+    return list(zip(bounds[:-1], bounds[1:], strict=True))
 
 
-def _states(result, kpts, nbands: int):
-    """Levels (s, k, b) and orbitals, a few more than asked for, and what H needs."""
+def states(result, kpts, nbands: int, potential=None):
+    """Levels (s, k, b) and orbitals in a potential (default the result's), a few more than asked for, and what H needs."""
+    potential = result.potential if potential is None else potential
     k = np.asarray(kpts, float)
     found = states_at(result, k, min(nbands + EXTRA, min(len(s) for s in result.basis.spheres_at(k))))
     basis, spheres = result.basis, found.spheres
@@ -110,14 +111,12 @@ def _states(result, kpts, nbands: int):
     }  # fmt: skip
     inputs, key = result.inputs or result.model.inputs(), key_of(result.model, basis)
     orbitals = prepare_orbitals(inputs, arrays, key)
-    psi, e, norms, _ = starting.lowest_orbitals(
-        found.psi, result.potential, orbitals, 300, FINEST, key.band_block, nbands
-    )
+    psi, e, norms, _ = starting.lowest_orbitals(found.psi, potential, orbitals, 300, FINEST, key.band_block, nbands)
     if float(jnp.max(norms[..., :nbands])) > 1e3 * FINEST:
         raise NotConverged(
             f"The {nbands} bands did not settle: their residual is {float(jnp.max(norms[..., :nbands])):.1e} hartree."
         )
-    return np.asarray(e), psi, (inputs, arrays, result.potential, key)
+    return np.asarray(e), psi, (inputs, arrays, potential, key)
 
 
 def _at(inputs, arrays, key: Key, shift):

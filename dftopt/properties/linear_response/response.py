@@ -2,18 +2,20 @@
 
 from functools import cached_property
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from ase import units as ase_units
 
+from dftopt.bases.gaussians import Gaussians
 from dftopt.bases.planewaves import PlaneWaves
 from dftopt.errors import InputError, NotConverged
 from dftopt.properties.differentiable import unfolded
 from dftopt.properties.implicit.minimum import Solve, ground, parameters
+from dftopt.properties.linear_response import band_motion, vibrations
+from dftopt.properties.linear_response.deformation import DeformationPotential, deformation_potentials
 from dftopt.properties.linear_response.field import field_response
-from dftopt.properties.linear_response.second import VOIGT, second_derivatives
-
-INVERSE_CM = ase_units.Hartree / ase_units.invcm  # cm^-1 per hartree
-ELECTRON_MASSES = ase_units._amu / ase_units._me  # per atomic mass unit
+from dftopt.properties.linear_response.molecules import MolecularResponse
+from dftopt.properties.linear_response.second import VOIGT, second_derivatives, voigt_strains
 
 
 class Response:
@@ -102,13 +104,13 @@ class Response:
         phi = self.force_constants(asr)
         return 0.5 * (phi + phi.T)
 
+    @property
+    def _masses(self) -> np.ndarray:
+        return self.result.model.atoms.get_masses()
+
     def modes(self, asr: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Frequencies at Gamma (3N, ascending, cm^-1, imaginary ones negative) and displacements (3N, N, 3) of unit norm."""
-        masses = np.repeat(self.result.model.atoms.get_masses() * ELECTRON_MASSES, 3)
-        squares, vectors = np.linalg.eigh(self._symmetric(asr) / np.sqrt(np.outer(masses, masses)))
-        u = (vectors / np.sqrt(masses)[:, None]).T
-        u = u / np.linalg.norm(u, axis=1, keepdims=True)
-        return _frequencies(squares), u.reshape(len(u), -1, 3)
+        return vibrations.modes(self._symmetric(asr), self._masses)
 
     def phonons(self, asr: bool = True) -> np.ndarray:
         """Frequencies at Gamma (3N), ascending, cm^-1, imaginary ones negative; without the field of longitudinal modes."""
@@ -128,8 +130,14 @@ class Response:
         charges = self.born_charges(asr=True)
         toward = np.einsum("a,iab->ib", q, np.swapaxes(charges, 1, 2)).ravel()
         phi = self._symmetric(asr) + 4 * np.pi / self._volume * np.outer(toward, toward) / (q @ self.dielectric() @ q)
-        masses = np.repeat(self.result.model.atoms.get_masses() * ELECTRON_MASSES, 3)
-        return _frequencies(np.linalg.eigvalsh(phi / np.sqrt(np.outer(masses, masses))))
+        return vibrations.modes(phi, self._masses)[0]
+
+    def infrared(self, asr: bool = True) -> np.ndarray:
+        """Integrated infrared absorption of each of the modes (3N,), km/mol; see `vibrations.infrared`.
+
+        Of a molecule in a box that is large enough; of a crystal per cell, a measure of the oscillators' strengths.
+        """
+        return vibrations.infrared(self.born_charges(asr), self.modes(asr)[1], self._masses)
 
     # ------------------------------------------------------------------------------------------------ strain
 
@@ -155,6 +163,14 @@ class Response:
         coupling = 0.5 * (self._second[:n, n:] + self._second[n:, :n].T)
         return -coupling.reshape(-1, 3, 6)
 
+    def internal_displacements(self) -> np.ndarray:
+        """How atoms follow a strain (N, 3, 6), bohr, beside being scaled with the cell; Voigt, centre at rest."""
+        n = 3 * len(self.result.model.structure)
+        e, u = np.linalg.eigh(self._symmetric(asr=True))
+        keep = np.argsort(np.abs(e))[3:]
+        follow = u[:, keep] @ ((u[:, keep].T @ self.internal_strain().reshape(n, 6)) / e[keep][:, None])
+        return follow.reshape(-1, 3, 6)
+
     def elastic(self, relaxed: bool = True, convention: str = "abinit") -> np.ndarray:
         """Elastic constants (6, 6), Voigt, hartree/bohr^3.
 
@@ -170,10 +186,7 @@ class Response:
         n = 3 * len(self.result.model.structure)
         c = 0.5 * (self._second[n:, n:] + self._second[n:, n:].T)
         if relaxed:
-            e, u = np.linalg.eigh(self._symmetric(asr=True))
-            keep = np.argsort(np.abs(e))[3:]
-            coupling = u[:, keep].T @ -self.internal_strain().reshape(n, 6)
-            c = c - coupling.T @ (coupling / e[keep][:, None])
+            c = c - self.internal_strain().reshape(n, 6).T @ self.internal_displacements().reshape(n, 6)
         c = c / self._volume
         return c if convention == "energy" else c + self._residual_stress
 
@@ -184,6 +197,50 @@ class Response:
         terms = np.einsum("ik,jl->ijkl", d, s) + np.einsum("il,jk->ijkl", d, s)
         terms = 0.25 * (terms + np.einsum("jk,il->ijkl", d, s) + np.einsum("jl,ik->ijkl", d, s))
         return np.array([[terms[i, j, k, l] for k, l in VOIGT] for i, j in VOIGT])
+
+    # ------------------------------------------------------------------------------------------------ levels
+
+    def deformation_potentials(
+        self, kpts=None, nbands: int | None = None, relaxed: bool = True, zero: str = "potential"
+    ) -> list[DeformationPotential]:
+        """How levels move with strain: matrices among the states of each level, see `DeformationPotential`.
+
+        Args:
+            kpts: fractional points (k, 3), of the strained crystal, too; default those of the result.
+            nbands: bands at each; default one above the filled ones. A level that reaches beyond is left out.
+            relaxed: let the atoms follow the strain (else they keep their scaled positions).
+            zero: "potential", the average of the electrostatic potential, or "fermi", the Fermi level of a metal. Absolute
+                deformation potentials are undefined in a periodic crystal; differences of levels need no zero.
+
+        Raises:
+            InputError: another `zero`, or the Fermi level of an insulator.
+        """
+        if zero not in ("potential", "fermi"):
+            raise InputError(f"zero = {zero!r} must be 'potential' or 'fermi'.")
+        if zero == "fermi" and self.result.options.temperature == 0:
+            raise InputError(
+                "zero = 'fermi': at temperature = 0 the Fermi level is anywhere in the gap. Take 'potential' and differences of levels."
+            )
+        self._refuse_vacuum()
+        follow = self.internal_displacements() if relaxed else np.zeros((len(self._masses), 3, 6))
+        nothing = jax.tree.map(jnp.zeros_like, self._inputs)
+        directions = [
+            {**nothing, "strain": jnp.asarray(s), "positions": jnp.asarray(follow[..., a])}
+            for a, s in enumerate(voigt_strains())
+        ]
+        kpts = self.result.kpoints if kpts is None else np.asarray(kpts, float)
+        nbands = max(self.result.options.filled) + 1 if nbands is None else int(nbands)
+        return deformation_potentials(
+            self._ground, self._inputs, self._state, directions, kpts, nbands, zero == "fermi", self._step
+        )
+
+    def band_velocities(self, kpts, nbands: int) -> np.ndarray:
+        """See `band_motion.band_velocities`: (spin, k, band, 3), hartree bohr."""
+        return band_motion.band_velocities(self.result, kpts, nbands)
+
+    def inverse_masses(self, k, band: int, spin: int = 0) -> np.ndarray:
+        """See `band_motion.inverse_masses`: (3, 3), 1 / m_e."""
+        return band_motion.inverse_masses(self.result, k, band, spin)
 
     # ------------------------------------------------------------------------------------------------ electric field
 
@@ -202,12 +259,10 @@ class Response:
         return z - z.mean(axis=0) if asr else z
 
 
-def _frequencies(squares) -> np.ndarray:
-    return np.sign(squares) * np.sqrt(np.abs(squares)) * INVERSE_CM
-
-
-def response(result, progress=None) -> Response:
+def response(result, progress=None) -> Response | MolecularResponse:
     """Linear response of a converged result: phonons at Gamma, elastic constants, Born charges, dielectric tensor.
+
+    Of a molecule in Gaussians: frequencies, infrared intensities and polarizability, see `MolecularResponse`.
 
     Args:
         result: a converged result.
@@ -217,4 +272,6 @@ def response(result, progress=None) -> Response:
         NotConverged: the result did not converge, or a linear solve failed.
         InputError: a smearing without a minimum.
     """
+    if isinstance(result.basis, Gaussians):
+        return MolecularResponse(result, progress)
     return Response(result, progress)
