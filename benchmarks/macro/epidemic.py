@@ -2,7 +2,7 @@
 
     python benchmarks/macro/epidemic.py [--quick] [--coordinates 4] [--patches 16 32]
 
-64 x 64 sites. Coordinates: susceptible, infected, contacts, second contacts (the first 2, 3 or all 4 of them). Per fit:
+64 x 64 sites. Coordinates: susceptible, infected, contacts, second, third and shared contacts (the first 2 to 6). Per fit:
 
 - R^2 of the drift of each coordinate on held-out epidemics against the macroscopic drift: that of all sites (explicit rates)
   averaged over 32 microscopic states of nearly equal coordinates (goal 0.95); "single": against single microscopic states,
@@ -63,7 +63,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--patches", nargs="+", type=int, default=[16, 32])
-    parser.add_argument("--coordinates", nargs="+", type=int, default=[4], choices=(2, 3, 4))
+    parser.add_argument("--coordinates", nargs="+", type=int, default=[4], choices=(2, 3, 4, 5, 6))
     parser.add_argument("--forms", nargs="+", default=["network", "onsager", "linear"])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--trajectories", type=int, default=None)
@@ -75,7 +75,7 @@ def main():
     trajectories, count = (48, 64) if options.quick else (200, 256)
     trajectories = options.trajectories or trajectories
     make = lambda k: macro.SIRLattice(beta=options.beta, movement=options.movement, observables=OBSERVABLES[:k])
-    sim = make(4)
+    sim = make(6)
     times = np.arange(0, 30.5, 0.5)
     some = round(0.02 * sim.people)
     true = macro.trajectories(sim, start=starts(sim, some, count, 1), times=times, seed=2).z

@@ -123,12 +123,12 @@ def _evolve(sim, states, corner, key, dt, factor, *, block, replicas, batch, rat
             return z0 + factor * (sim.observe(after) - z0), inner
 
         z1, inner = jax.vmap(replica)(random.split(key, replicas))
-        return z0, z1, _sums(sim, state, block, factor) if rates else None, inner
+        return z0, z1, inner
 
     def snapshot(x):
         state, where, key = x
-        z0, z1, sums, inner = jax.vmap(patch_of, (None, 0, 0))(state, where, random.split(key, len(where)))
-        return z0[0], z1, sums, inner
+        z0, z1, inner = jax.vmap(patch_of, (None, 0, 0))(state, where, random.split(key, len(where)))
+        return z0[0], z1, _sums(sim, state, where, block, factor) if rates else None, inner
 
     return jax.lax.map(snapshot, (states, corner, random.split(key, len(corner))), batch_size=batch)
 
@@ -143,12 +143,25 @@ def step(sim, state, key, dt, block):
     return jax.tree.map(lambda x, y: x.at[_inside(block, 0, x.shape)].set(y[_inside(block, 0, x.shape)]), state, after)
 
 
-def _sums(sim, state, block, factor):
+def _sums(sim, state, where, block, factor):
+    """Drift (P, d) and diffusion (P, d, d) from the rates of the events of the patches that begin at `where` (P, axes)."""
     r, change = sim.events(state)
-    inside = _inside(block, 0, r.shape)
-    r = r[inside].reshape(-1)
-    change = change[inside].reshape(len(r), -1)
-    return factor * jnp.einsum("e,ed->d", r, change), factor * jnp.einsum("e,ed,ec->dc", r, change, change)
+    axes = where.shape[1] or r.ndim - 1
+    flat = lambda x, tail: x.reshape(*x.shape[:axes], -1, *tail)
+    change = flat(change, change.shape[-1:])
+    r = flat(r, ())
+    sites = jnp.einsum("...e,...ed->...d", r, change), jnp.einsum("...e,...ed,...ec->...dc", r, change, change)
+    if block is None:
+        return tuple(jnp.broadcast_to(factor * x.sum(tuple(range(axes))), (len(where), *x.shape[axes:])) for x in sites)
+
+    def of_patches(x):
+        """Each site is in one patch or a few: every patch reads its own sites alone."""
+        around = jnp.pad(x, [(0, b - 1) for b in block] + [(0, 0)] * (x.ndim - axes), mode="wrap")
+        size = (*block, *x.shape[axes:])
+        patch = lambda corner: jax.lax.dynamic_slice(around, (*corner, *(0,) * (x.ndim - axes)), size)
+        return factor * jax.vmap(lambda corner: patch(corner).sum(tuple(range(axes))))(where)
+
+    return tuple(map(of_patches, sites))
 
 
 def _inside(block, margin, shape):

@@ -14,7 +14,7 @@ from dftopt.macro.lattice import total
 from dftopt.macro.random import below, uniform
 
 EMPTY, SUSCEPTIBLE, INFECTED, RECOVERED = range(4)
-OBSERVABLES = ("susceptible", "infected", "contacts", "second contacts")
+OBSERVABLES = ("susceptible", "infected", "contacts", "second contacts", "third contacts", "shared contacts")
 NEIGHBOURS = ((1, 0), (-1, 0), (1, 1), (-1, 1))  # shift and axis of a roll
 
 
@@ -26,6 +26,17 @@ def _around(x: jax.Array) -> jax.Array:
 def _two_steps(x: jax.Array) -> jax.Array:
     """Sum over the ends of all paths of two steps from each site to another one."""
     return _around(_around(x)) - 4 * x
+
+
+def _three_steps(x: jax.Array) -> jax.Array:
+    """The same of three steps that end at none of the four neighbours."""
+    back = 9 * _around(x)  # of all paths of three steps, nine end at each neighbour
+    return _around(_around(_around(x))) - back - (4 * x if len(x) == 3 else 0)  # three steps around a ring of three
+
+
+def _shared(n: jax.Array) -> jax.Array:
+    """Ordered pairs of n."""
+    return n * (n - 1)
 
 
 @partial(
@@ -59,10 +70,12 @@ class SIRLattice:
         movement: exchange rate of a pair of neighbours.
         density: people per site, in (0, 1].
         observables: any of "susceptible", "infected" (fractions of the people), "contacts" (pairs of neighbours, one
-            susceptible and one infected, per person) and "second contacts" (paths of two steps from a susceptible to an
-            infected person, per person). The rate of infection is beta / 4 times the contacts: with them the drift of s and
-            i is known exactly, without them it depends on how the infected cluster. Movement brings the second contacts
-            together at the rate 2 movement and the contacts apart at 6 movement.
+            susceptible and one infected, per person), "second contacts" and "third contacts" (paths of two steps, and of
+            three to other sites than neighbours, from a susceptible to an infected person, per person), "shared contacts"
+            (ordered pairs of infected neighbours of a susceptible person, per person). The rate of infection
+            is beta / 4 times the contacts: with them the drift of s and i is known exactly, without them it depends on how
+            the infected cluster. Movement brings second contacts together and contacts apart, and so on outwards; each
+            shell holds a part of the memory that the shells within lack.
 
     Raises:
         InputError: L not a whole number of at least 3, a negative rate, a density outside (0, 1], or an unknown observable.
@@ -89,6 +102,10 @@ class SIRLattice:
         object.__setattr__(self, "observables", tuple(self.observables))
         for name in self.observables:
             checks.choice("observables", name, OBSERVABLES)
+        if "shared contacts" in self.observables and self.L < 4:
+            raise InputError(
+                f'L = {self.L}: "shared contacts" needs L >= 4, where neighbours have no common neighbour.'
+            )
 
     @property
     def sites(self) -> tuple[int, ...]:
@@ -138,6 +155,8 @@ class SIRLattice:
             "infected": lambda: total(ill),
             "contacts": lambda: total(well * _around(ill)),
             "second contacts": lambda: total(well * _two_steps(ill)),
+            "third contacts": lambda: total(well * _three_steps(ill)),
+            "shared contacts": lambda: total(well * _shared(_around(ill))),
         }
         return jnp.stack([counts[name]() for name in self.observables]) / jnp.maximum(total(state != EMPTY), 1)
 
@@ -174,14 +193,31 @@ class SIRLattice:
 
             return by_well - by_ill, -by_well, swap(0), swap(1)
 
+        def shared():
+            """Changes of the sum of S_x n_x (n_x - 1), n_x the infected neighbours: a change m of n brings 2 n m + m^2 - m."""
+            n = near_ill
+
+            def swap(axis):
+                at_next = lambda x: jnp.roll(x, -1, axis)
+                m = at_next(ill) - ill  # infected that the exchange brings to a site, and takes from the next
+                twice, near = _around(2 * n * well), _around(well)
+                here = m * (twice - at_next(2 * n * well)) + (m**2 - m) * (near - at_next(well))
+                there = -m * (at_next(twice) - 2 * n * well) + (m**2 + m) * (at_next(near) - well)
+                own = at_next(well) * _shared(n - m) - well * _shared(n)
+                own_next = well * _shared(at_next(n) + m) - at_next(well * _shared(n))
+                return here + there + own + own_next
+
+            return _around(2 * well * n) - _shared(n), -_around(2 * well * (n - 1)), swap(0), swap(1)
+
         none, one = jnp.zeros(state.shape), jnp.ones(state.shape)
         change = {
             "susceptible": lambda: (-one, none, none, none),
             "infected": lambda: (one, -one, none, none),
             "contacts": lambda: pairs(_around, 1),
-            "second contacts": lambda: pairs(
-                _two_steps, int(self.L == 3)
-            ),  # two steps around a ring of three are one back
+            # two steps around a ring of three are one back, and so are three around a ring of four
+            "second contacts": lambda: pairs(_two_steps, int(self.L == 3)),
+            "third contacts": lambda: pairs(_three_steps, int(self.L == 4)),
+            "shared contacts": shared,
         }
         changes = jnp.stack([jnp.stack(change[name](), -1) for name in self.observables], -1)
         return rates, changes / jnp.maximum(total(state != EMPTY), 1)

@@ -158,6 +158,7 @@ def test_mean_field_misses_the_final_size():
         ({"movement": float("inf")}, "movement = inf"),
         ({"density": 0.0}, "density = 0.0 must be larger than 0 and at most 1"),
         ({"density": 1.5}, "density = 1.5"),
+        ({"L": 3, "observables": ("shared contacts",)}, "needs L >= 4"),
     ],
 )
 def test_unphysical_parameters_are_refused(arguments, match):
@@ -168,7 +169,10 @@ def test_unphysical_parameters_are_refused(arguments, match):
 @pytest.mark.parametrize("L", [3, 4])
 def test_contacts_change_as_each_event_changes_them(L):
     """Every event is done, and the contacts counted again."""
-    sim = macro.SIRLattice(L, density=0.8, observables=("contacts", "infected", "second contacts"))
+    more = ("shared contacts",) if L > 3 else ()
+    sim = macro.SIRLattice(
+        L, density=0.8, observables=("contacts", "infected", "second contacts", "third contacts", *more)
+    )
     state = np.random.default_rng(0).integers(0, 4, (L, L)).astype(np.int8)
     after, expected = [], []
     rates, change = (np.asarray(x) for x in sim.events(jnp.asarray(state)))
