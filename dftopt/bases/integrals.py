@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from pyscf import ao2mo, df, gto
+from pyscf import df, gto
+
+from dftopt.bases.handover import empty
 
 NEGLIGIBLE = 1e-12  # products of functions with a smaller prefactor are left out of the fit
 SHELLS_AT_ONCE = 2**27  # numbers computed at once
@@ -41,10 +43,11 @@ def one_electron(mol: gto.Mole) -> OneElectron:
 
 def exact(mol: gto.Mole) -> TwoElectron:
     """All (ij|kl), with the symmetry of each pair."""
-    n = mol.nao_nr()
-    eri = ao2mo.restore(4, mol.intor("int2e", aosym="s8"), n)
-    i, j = np.tril_indices(n)
-    return TwoElectron(np.ascontiguousarray(eri), i, j, None)
+    i, j = np.tril_indices(mol.nao_nr())
+    eri = mol.intor(
+        "int2e", aosym="s4", out=empty((len(i), len(i)))
+    )  # as fast as unpacking those of eightfold symmetry
+    return TwoElectron(eri, i, j, None)
 
 
 def auxiliary_basis(mol: gto.Mole, kind: str):
@@ -65,7 +68,7 @@ def fitted(mol: gto.Mole, aux: gto.Mole) -> TwoElectron:
     overlapping = _overlapping_pairs(mol)[i, j]
     i, j = i[overlapping], j[overlapping]
     rows = np.flatnonzero(overlapping)
-    out = np.empty((naux, len(rows)))
+    out = empty((naux, len(rows)))
     whole = mol + aux
     ends = aux.ao_loc_nr()
     step = max(int(ends[1:].max() - ends[:-1].max()), SHELLS_AT_ONCE // (n * (n + 1) // 2))

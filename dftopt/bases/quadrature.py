@@ -10,6 +10,8 @@ from pyscf import gto
 from pyscf.data.radii import BRAGG
 from pyscf.dft import gen_grid
 
+from dftopt.bases.handover import empty, on_device
+
 NEGLIGIBLE = 1e-9  # a function below this at all points of a block is left out there
 UNSCREENED = 120  # with so few functions nothing is left out
 BLOCK_BYTES = 2**22  # values of a block: they should stay in the cache
@@ -111,19 +113,22 @@ def blocks(mol: gto.Mole, grid: Points, derivatives: int) -> tuple[Blocks, ...]:
                 part = np.pad(part, ((0, 0), (0, 0), (0, size - part.shape[2])))
             found.append((kept, np.ascontiguousarray(part)))
     if not screened:
-        return (Blocks(jnp.asarray(np.stack([p for _, p in found])), None, jnp.asarray(weights)),)
+        together = empty((len(found), *found[0][1].shape))
+        np.stack([p for _, p in found], out=together)
+        return (Blocks(on_device(together), None, jnp.asarray(weights)),)
     counts = np.array([len(k) for k, _ in found])
     groups = []
     order = np.argsort(counts, kind="stable")
     for members in np.array_split(order, 3 if number >= 6 else 1):
         most = -(-int(counts[members].max()) // 8) * 8
         index = np.zeros((len(members), most), np.int32)  # padding adds the zeros of its values to function 0
-        filled = np.zeros((len(members), most, components, size))
+        filled = empty((len(members), most, components, size))
+        filled[...] = 0.0
         for row, i in enumerate(members):
             kept, part = found[i]
             index[row, : len(kept)], filled[row, : len(kept)] = kept, part
             found[i] = (kept, np.zeros(0))
-        groups.append(Blocks(jnp.asarray(filled), jnp.asarray(index), jnp.asarray(weights[members])))
+        groups.append(Blocks(on_device(filled), jnp.asarray(index), jnp.asarray(weights[members])))
     return tuple(groups)
 
 

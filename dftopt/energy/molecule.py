@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dftopt.bases import integrals, quadrature
+from dftopt.bases.handover import on_device
 from dftopt.bases.quadrature import Blocks
 from dftopt.energy import quadrature_xc
 from dftopt.energy.dispersion import dispersion, dispersion_of
@@ -75,7 +76,7 @@ def prepare(model, basis, magnetization: float | None = None, on_grid: bool = Tr
     return Molecule(
         kinetic=jnp.asarray(one.kinetic), attraction=jnp.asarray(one.attraction), ecp=jnp.asarray(one.ecp),
         repulsion=Repulsion(
-            jnp.asarray(two.integrals), jnp.asarray(two.i), jnp.asarray(two.j), None if two.metric is None else jnp.asarray(two.metric)
+            on_device(two.integrals), jnp.asarray(two.i), jnp.asarray(two.j), None if two.metric is None else jnp.asarray(two.metric)
         ),
         blocks=quadrature.blocks(mol, basis.points, 0 if functional.kind in ("none", "lda") else 1) if on_grid else (),
         nuclear=jnp.asarray(nuclear),
