@@ -39,7 +39,7 @@ from dftopt.minimization.forecast import PROCESS_GIB, forecast
 from dftopt.minimization.loop import CHUNK, METHODS, Run, Step, rows_of, run_of
 from dftopt.minimization.moments import starting_moments
 from dftopt.minimization.result import Result
-from dftopt.minimization.tell import batch_teller, teller
+from dftopt.minimization.tell import arrivals, teller
 
 PLACES = 8  # structures at once on a core: few enough to be cheap to hold, enough to share a call
 PLACES_ACCELERATOR = 64
@@ -106,6 +106,7 @@ def minimize_several(
     changed = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs] * n
     if len(begins) != n or len(changed) != n:
         raise InputError(f"start and inputs have to be one for all, or lists of {n}, as many as there are models.")
+    teller(shared["progress"], 1)
     checked = {k: v for k, v in shared.items() if k != "progress"}
     found = [options.check(model, basis, **checked) for model, basis in zip(models, bases, strict=True)]
     for model, basis, begin, x in zip(models, bases, begins, changed, strict=True):
@@ -116,7 +117,7 @@ def minimize_several(
     for first in range(0, n if checkpoint is None else 0, SLICE):
         here = [i for i in range(first, min(first + SLICE, n)) if _is_suited(models[i], bases[i], found[i])]
         for group in _groups([_member(i, models[i], bases[i], found[i], begins[i], changed[i]) for i in here]):
-            for member, result in zip(group, _together(group, shared["progress"], n), strict=True):
+            for member, result in zip(group, _together(group, shared["progress"]), strict=True):
                 results[member.index] = result
     for i in [i for i in range(n) if results[i] is None]:
         path = None if checkpoint is None else f"{checkpoint}.{i}"
@@ -188,15 +189,16 @@ def _places(n: int) -> Places:
 # ---------------------------------------------------------------------------------------------------- minimization
 
 
-def _together(group: list[Member], progress, n: int) -> list[Result]:
+def _together(group: list[Member], progress) -> list[Result]:
     """Results of structures of one kind."""
     clock = Clock()
     make_room()
-    tell = batch_teller(progress, n)
+    tell = progress if callable(progress) else lambda step: None
+    arrived = arrivals(progress, len(group))
     begins = _begins(group)
     runs: dict[int, Run] = {}
     for alike in _alike(group, lambda i: _shape(begins[i].x)):
-        runs |= _descend(group, alike, begins, tell)
+        runs |= _descend(group, alike, begins, tell, lambda n: arrived(len(runs) + n))
     finals = _settle(group, begins, runs)
     results = []
     for i, m in enumerate(group):
@@ -271,7 +273,7 @@ def _begins(group: list[Member]) -> list[Begin]:
     return [found[i] for i in range(len(group))]
 
 
-def _descend(group: list[Member], alike: list[int], begins: list[Begin], tell) -> dict[int, Run]:
+def _descend(group: list[Member], alike: list[int], begins: list[Begin], tell, arrived) -> dict[int, Run]:
     """Minimize from points of one shape; a structure that has arrived leaves its place to the next."""
     p, waiting = _places(len(alike)), list(alike)
     m = group[alike[0]]
@@ -301,13 +303,14 @@ def _descend(group: list[Member], alike: list[int], begins: list[Begin], tell) -
             rows[i] += new
             spent[i] = int(evaluations[place])
             step = Step(int(iterations[place]), spent[i], float(value[place]), float(error[place]), new, group[i].index)
-            ends = descent.INTERRUPTED if tell(step, len(runs)) is True else int(status[place])
+            ends = descent.INTERRUPTED if tell(step) is True else int(status[place])
             if ends == descent.RUNNING and spent[i] < group[i].o.maxiter:
                 continue
             runs[i] = run_of(together.take(states._replace(d=(), memory=()), place, p.devices), rows[i], ends)
             at[place] = following = waiting.pop(0) if waiting else None
             if following is not None:
                 states, *data = together.put((states, *data), place, first(following), p.devices)
+        arrived(len(runs))
     return runs
 
 

@@ -29,16 +29,12 @@ def teller(progress, natoms: int) -> Callable[[Step], object]:
     return tell
 
 
-def batch_teller(progress, n: int) -> Callable[[Step, int], object]:
-    """The same for `n` structures at once; also called with the number of those that have arrived."""
-    if callable(progress):
-        return lambda step, arrived: progress(step)
-    silent = progress is False or (progress is None and not sys.stderr.isatty())
-    last = [-1]
+def arrivals(progress, n: int) -> Callable[[int], None]:
+    """What is called with the number of structures, of `n` at once, that have arrived: a line on the terminal, or nothing."""
+    silent = callable(progress) or progress is False or (progress is None and not sys.stderr.isatty())
 
-    def tell(step: Step, arrived: int) -> None:
-        if not silent and arrived != last[0]:
-            last[0] = arrived
-            print(f"{arrived} of {n} structures have arrived", file=sys.stderr)
+    def tell(arrived: int) -> None:
+        if not silent:
+            print(f"{arrived} of {n} structures of one shape have arrived", file=sys.stderr)
 
     return tell

@@ -129,6 +129,12 @@ def test_nothing_is_compiled_for_the_next_list(few_places):
     assert all(r.stats.compilations == 0 for r in dftopt.minimize(*aluminium(3), **METAL))
 
 
+def test_arrivals_are_told(few_places, capsys):
+    dftopt.minimize(*aluminium(3), **{**METAL, "progress": True})
+    told = [line for line in capsys.readouterr().err.splitlines() if "arrived" in line]
+    assert told[-1] == "3 of 3 structures of one shape have arrived"
+
+
 def test_what_is_wrong_is_told_before_anything_starts():
     models, bases = aluminium(2)
     with pytest.raises(InputError, match="start = 'warm'"):
@@ -136,6 +142,8 @@ def test_what_is_wrong_is_told_before_anything_starts():
     with pytest.raises(InputError, match="structure 1 of 2.*ecut"):
         huge = dftopt.Model(Atoms("Al", cell=[900.0] * 3, pbc=True), xc="LDA")
         dftopt.PlaneWaves.alike([models[0], huge], ecut=200.0)
+    with pytest.raises(InputError, match="progress = 3"):
+        dftopt.minimize(models, bases, **{**METAL, "progress": 3})
     with pytest.raises(InputError, match="leave out like"):
         dftopt.PlaneWaves.alike(models, ecut=3.0, like=bases[0])
 
