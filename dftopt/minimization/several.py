@@ -198,7 +198,8 @@ def _together(group: list[Member], progress) -> list[Result]:
     begins = _begins(group)
     runs: dict[int, Run] = {}
     for alike in _alike(group, lambda i: _shape(begins[i].x)):
-        runs |= _descend(group, alike, begins, tell, lambda n: arrived(len(runs) + n))
+        before = len(runs)
+        runs |= _descend(group, alike, begins, tell, lambda n, before=before: arrived(before + n))
     finals = _settle(group, begins, runs)
     results = []
     for i, m in enumerate(group):
