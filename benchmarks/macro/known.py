@@ -84,7 +84,7 @@ def main():
     parser.add_argument("--dimensions", nargs="+", type=int, default=[2, 3])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--members", type=int, default=5)
-    parser.add_argument("--rate", type=float, default=5e-3)
+    parser.add_argument("--rate", type=float, default=1e-2)
     parser.add_argument("--forms", nargs="+", default=["fdr", "onsager"])
     parser.add_argument("--truths", nargs="+", default=["balance", "flux"])
     options = parser.parse_args()

@@ -29,7 +29,7 @@ def fit(
     epochs: int | None = None,
     width: int = 32,
     batch_size: int = 256,
-    rate: float = 5e-3,
+    rate: float = 1e-2,
     patience: int | None = None,
     held_out: float = 0.2,
     progress=None,

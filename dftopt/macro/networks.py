@@ -38,6 +38,15 @@ def apply(layers: Layers, x: jax.Array) -> jax.Array:
     return layers[-1]["weight"] @ x + layers[-1]["bias"]
 
 
+def monomials(x: jax.Array, count: int) -> jax.Array:
+    """The first `count` monomials of x (i,): 1, x_1, x_2, ..., x_1^2, x_1 x_2, ..., by rising degree."""
+    out, last = [jnp.ones((), x.dtype)], [(jnp.ones((), x.dtype), 0)]
+    while len(out) < count:
+        last = [(term * x[j], j) for term, least in last for j in range(least, len(x))]
+        out += [term for term, _ in last]
+    return jnp.stack(out[:count])
+
+
 def lower(entries: jax.Array, d: int) -> jax.Array:
     """Lower triangular matrix (d, d) from its d (d + 1) / 2 entries, row by row."""
     rows = [

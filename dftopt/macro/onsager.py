@@ -30,12 +30,13 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from dftopt.macro.networks import apply, cholesky, lower, network
+from dftopt.macro.networks import apply, cholesky, lower, monomials, network
 
 FORMS = ("onsager", "fdr", "network", "linear")
 WITH_POTENTIAL = ("onsager", "fdr")
 LEAST = 0.01  # of the mean noise
 ONE = 0.5413248546129181  # softplus of this is 1
+SEEN = 4.0  # standard deviations: polynomials are evaluated no farther out
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def initial(key: jax.Array, model: Model, noise, temperature, inputs=None) -> di
         return {**linear, "units": units}
     params: dict = {"units": units, "sigma": network(two, (n, w, w, triangle))}
     if model.form == "network":
-        return {**params, "drift": network(one, (n, w, w, d))}
+        return {**params, "drift": network(one, (n, w, w, d), 0.0)}  # what the polynomial leaves
     params = {"units": units, "V": network(one, (n, w, w, 1)), "V_growth": jnp.zeros(()), "M_floor": jnp.full((), -2.0)}
     if model.absorbing:
         params["V_slope"] = jnp.ones(d)
@@ -143,11 +144,20 @@ def drift(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
     if model.form == "linear":
         return params["A"] @ y + params["c"] + params["B"] @ q
     if model.form == "network":
-        return activity(model, y) * apply(params["drift"], seen(params, model, y, q))
+        x = seen(params, model, y, q)
+        return activity(model, y) * (polynomial(params, x) + apply(params["drift"], x))
     slope = jax.grad(potential, 2)(params, model, y, q)
     M, W = mobility(params, model, y, q)
     b = -(M + W) @ slope
     return b + units(params)[1] * divergence(params, model, y, q) if model.form == "fdr" else b
+
+
+def polynomial(params: dict, x: jax.Array) -> jax.Array | float:
+    """The part of an unstructured drift that least squares found before training, of what is seen of one point."""
+    if "cubic" not in params["units"]:
+        return 0.0
+    coefficients = jax.lax.stop_gradient(params["units"]["cubic"])
+    return monomials(jnp.clip(x, -SEEN, SEEN), len(coefficients)) @ coefficients
 
 
 def divergence(params: dict, model: Model, y: jax.Array, q: jax.Array, which=slice(None)) -> jax.Array:

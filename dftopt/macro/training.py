@@ -2,7 +2,8 @@
 
 Every member has its own start and its own resampled trajectories (a bootstrap), so that their spread holds both what the
 data leaves open and what the optimizer does. All members run in one program; the loop over epochs is compiled in chunks,
-and between chunks there are progress, checkpoints and the check whether to stop. Training runs in single precision, in
+and between chunks there are progress, checkpoints and the check whether to stop. What is judged, and kept, is a running
+average of the parameters: minibatches scatter them, by more than the data leaves open. Training runs in single precision, in
 units where everything is of order 1: its rounding is 1e-7 where data tells 1e-3.
 """
 
@@ -16,15 +17,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from dftopt.macro.likelihood import Batch, loss
+from dftopt.macro import soap
+from dftopt.macro.likelihood import Batch, cubic, loss
 from dftopt.macro.onsager import Model, initial, raw
 
-OPTIMIZER = optax.chain(optax.clip_by_global_norm(10.0), optax.scale_by_adam(b2=0.99))
 GAIN = 1e-3  # of the held-out log-likelihood per snapshot: less is none
 SMALLEST = 1e-4  # variance of what is seen, relative to the largest, that is still brought to 1
 CHUNK = 10  # epochs between two looks from outside
+AVERAGED = 300  # steps at most, a tenth of those done: over so many the parameters are averaged
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Training:
     members: int = 5
     epochs: int = 100
     batch: int = 256
-    rate: float = 5e-3
+    rate: float = 1e-2
     patience: int = 25
     held_out: float = 0.2
     seed: int = 0
@@ -105,16 +106,18 @@ def train(
     size = min(how.batch, len(rows.y))
     rows, held, C0, counts = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), (rows, held, C0, counts))
     keys = jax.random.split(jax.random.key(how.seed), how.members)
-    made = jax.vmap(initial, (0, None, None, None, None))(
-        keys, model, noise, np.mean(noise**2) / 2, _uncorrelated(model, rows)
-    )
+    inputs = _uncorrelated(model, rows)
+    made = jax.vmap(initial, (0, None, None, None, None))(keys, model, noise, np.mean(noise**2) / 2, inputs)
+    if model.form == "network":
+        made["units"]["cubic"] = jnp.asarray(cubic(model, inputs, rows, C0, counts))
     params = jax.tree.map(lambda x: x.astype(jnp.float32), made)
     schedule = jnp.asarray([how.rate, how.epochs], jnp.float32), jnp.asarray(how.seed + 1)
     state = (
         params,
-        OPTIMIZER.init(params),
+        soap.start(params),
         params,
-        jnp.full(how.members, jnp.inf, jnp.float32),
+        params,
+        jnp.full((2, how.members), jnp.inf, jnp.float32),
         jnp.zeros((), int),
     )
     history: list[np.ndarray] = []
@@ -126,14 +129,14 @@ def train(
         new, losses = _chunk(model, size, full, state, schedule, rows, held, C0, counts)
         losses = np.asarray(losses)
         if not np.isfinite(losses).all():
-            status, state = "diverged", (*state[:2], *new[2:])  # members keep their best state
+            status, state = "diverged", (*state[:3], *new[3:])  # members keep their best state
             history += list(losses)
             break
         state = new
         history += list(losses)
-        best = np.array(history)[:, 1]
+        best = np.array(history)[:, 2]
         if progress is not None:
-            progress(len(history), how.epochs, float(best[-1].mean()))
+            progress(len(history), how.epochs, float(np.array(history)[-1, 1].mean()))
         since = len(history) - 1 - np.max(_last_gain(best))
         if since >= how.patience:
             status = "converged"
@@ -146,14 +149,14 @@ def train(
         if status == "interrupted":
             break
     if status == "epochs used up" and how.epochs >= how.patience:  # the rate has come to its end
-        past = np.minimum.accumulate(np.array(history)[:, 1], 0)
+        past = np.array(history)[:, 2]
         gained = past[-1 - how.patience // 2] - past[-1]
         if (gained < 1e-3 * (1 + abs(past[-1]))).all():
             status = "converged"
     if checkpoint is not None and status != "interrupted":
         Path(checkpoint).unlink(missing_ok=True)
-    params = jax.tree.map(lambda x: jnp.asarray(x, float), state[2])
-    return Trained(params, np.asarray(state[3]), np.array(history), status, time.perf_counter() - begun)
+    params = jax.tree.map(lambda x: jnp.asarray(x, float), state[3])
+    return Trained(params, np.asarray(state[4]).sum(0), np.array(history)[:, :2], status, time.perf_counter() - begun)
 
 
 def _uncorrelated(model: Model, rows: Batch) -> tuple[np.ndarray, np.ndarray]:
@@ -173,30 +176,46 @@ def _chunk(model, size, full, state, schedule, rows, held, C0, counts):
     each = jax.vmap(loss, (None, None, 0, None, None))
 
     def mean_loss(params, part, weight):
-        return jnp.sum(weight * each(params, model, part, C0, full)) / jnp.maximum(jnp.sum(weight), 1.0)
+        """The parts of drift and noise (2,)."""
+        parts = jnp.stack(each(params, model, part, C0, full))
+        return parts @ weight / jnp.maximum(jnp.sum(weight), 1.0)
 
     def objective(params, part, weights):
-        values = jax.vmap(mean_loss, (0, None, 0))(params, part, weights)
+        values = jax.vmap(mean_loss, (0, None, 0))(params, part, weights).sum(1)
         return jnp.sum(values), values
 
+    # Networks that share nothing are judged apart: noise is known long before the drift, and would end its training.
+    apart = model.form != "fdr" and not full
+
     def step(carry, index):
-        params, opt, done = carry
+        params, opt, mean, done = carry
         fall = 0.505 + 0.495 * jnp.cos(jnp.pi * jnp.minimum(done / (epochs * steps), 1))
         part = jax.tree.map(lambda x: x[index], rows)
         gradient, values = jax.grad(objective, has_aux=True)(params, part, counts[:, index])
-        updates, opt = OPTIMIZER.update(gradient, opt, params)
-        return (jax.tree.map(lambda p, u: p - rate * fall * u, params, updates), opt, done + 1), values
+        updates, opt = soap.step(gradient, opt)
+        params = jax.tree.map(lambda p, u: p - rate * fall * u, params, updates)
+        own = 1 / jnp.clip(done.astype(jnp.float32) / 10, 1, AVERAGED)
+        mean = jax.tree.map(lambda m, p: m + own * (p - m), mean, params)
+        return (params, opt, mean, done + 1), values
 
     def epoch(state, _):
-        params, opt, best, best_loss, count = state
+        params, opt, mean, best, best_loss, count = state
         key = jax.random.fold_in(jax.random.key(seed), count)
         order = jax.random.permutation(key, len(rows.y))[: steps * size].reshape(steps, size)
-        (params, opt, _), values = jax.lax.scan(step, (params, opt, count * steps), order)
-        now = jax.vmap(mean_loss, (0, None, None))(params, held, jnp.ones(len(held.y), jnp.float32))
-        better = now < best_loss  # False for NaN
-        pick = lambda new, old: jnp.where(better.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
-        best = jax.tree.map(pick, params, best)
-        return (params, opt, best, jnp.where(better, now, best_loss), count + 1), jnp.stack([values.mean(0), now])
+        (params, opt, mean, _), values = jax.lax.scan(step, (params, opt, mean, count * steps), order)
+        opt = soap.turned(opt)
+        parts = jax.vmap(mean_loss, (0, None, None))(mean, held, jnp.ones(len(held.y), jnp.float32)).T
+        now = parts.sum(0)
+        parts = parts if apart else jnp.stack([now, jnp.zeros_like(now)])
+        better = parts < best_loss  # False for NaN
+
+        def pick(path, new, old):
+            mine = better[int(apart and path[0].key == "sigma")]
+            return jnp.where(mine.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+
+        best = jax.tree_util.tree_map_with_path(pick, mean, best)
+        best_loss = jnp.where(better, parts, best_loss)
+        return (params, opt, mean, best, best_loss, count + 1), jnp.stack([values.mean(0), now, best_loss.sum(0)])
 
     return jax.lax.scan(epoch, state, None, length=CHUNK)
 
