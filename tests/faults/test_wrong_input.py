@@ -143,8 +143,8 @@ def test_skewed_cell(minimize):
     M = np.array([[1, 2, 0], [0, 1, 0], [3, 0, 1]])
     skewed.set_cell(M @ skewed.cell.array)
     k = dict(weights=[1.0], symmetry=False)
-    a = minimize(waves={"kpts": [[0.1, 0.2, 0.3]], **k, "fft": (40, 40, 40)}, tol=1e-11)
-    b = minimize(skewed, waves={"kpts": [list(M @ [0.1, 0.2, 0.3])], **k, "fft": (40, 40, 40)}, tol=1e-11)
+    a = minimize(waves={"kpts": [[0.1, 0.2, 0.3]], **k, "fft": (48, 48, 48)}, tol=1e-11)
+    b = minimize(skewed, waves={"kpts": [list(M @ [0.1, 0.2, 0.3])], **k, "fft": (48, 48, 48)}, tol=1e-11)
     assert float(b.energies.free) == pytest.approx(float(a.energies.free), abs=1e-8)
 
 
