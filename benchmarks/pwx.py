@@ -21,7 +21,7 @@ RY_IN_EV = 13.605693122994
 MISSING = "pw.x is not installed (Debian and Ubuntu: apt-get install quantum-espresso): only our own columns follow."
 SMEARINGS = {"fermi-dirac": "fd", "gaussian": "gauss", "methfessel-paxton": "mp", "marzari-vanderbilt": "cold"}
 FUNCTIONALS = {"LDA": "sla+pw+nogx+nogc", "PBE": "sla+pw+pbx+pbc", "PBEsol": "sla+pw+psx+psc"}
-LAYOUTS = ((1, 1), (1, 2))  # (processes, threads of each); the best one counts
+LAYOUTS = ((1, 1), (1, 2), (2, 1))  # (processes, threads of each); the best one counts
 
 # A small process between us and the program: the peak memory that Linux reports for a child is at least that of the
 # process which started it.
