@@ -18,7 +18,7 @@ from dftopt.minimization import occupations as occ
 from dftopt.minimization.cg import ConjugateGradients
 from dftopt.minimization.clock import Clock, make_room
 from dftopt.minimization.lbfgs import LBFGS
-from dftopt.minimization.loop import INTERRUPTED, Step
+from dftopt.minimization.loop import INTERRUPTED, Step, rows_of
 from dftopt.minimization.molecular_options import check
 from dftopt.minimization.molecular_problem import Frame, MolecularProblem
 from dftopt.minimization.molecular_result import MolecularResult
@@ -228,8 +228,7 @@ def _descend(o: Options, x, molecule, frame: Frame, natoms: int, padding: int, t
     while status == descent.RUNNING and int(state.evaluations) < o.maxiter:
         n = jnp.minimum(limit, o.maxiter - state.evaluations)
         state, record = advance(state, (molecule, temperature, frame), n)
-        kept = np.asarray(record.accepted)
-        rows = tuple(zip(np.asarray(record.value)[kept].tolist(), np.asarray(record.error)[kept].tolist(), strict=True))
+        rows = rows_of(record)
         accepted += rows
         iterations, evaluations = done[0] + int(state.iterations), done[1] + int(state.evaluations)
         step = Step(iterations, evaluations, float(state.at.value), float(state.error), rows)

@@ -24,11 +24,16 @@ def members(function, devices: int, width: int, stacked, everywhere):
         one = lambda x: function(x, everywhere)
         return jax.lax.map(one, stacked, batch_size=width if width > 1 else None)
 
+    return _on_each(some, devices, stacked, everywhere)
+
+
+def _on_each(function, devices: int, stacked, everywhere):
+    """`function(share, everywhere)` on each device with its share of the structures."""
     if devices == 1:
-        return some(stacked, everywhere)
+        return function(stacked, everywhere)
     by_member = PartitionSpec(AXIS)
     split = jax.shard_map(
-        some,
+        function,
         mesh=mesh(devices, local=True),
         in_specs=(by_member, PartitionSpec()),
         out_specs=by_member,
@@ -123,17 +128,7 @@ def put(stacked, i, one, devices: int):
         write = lambda s: jax.tree.map(lambda a, b: a.at[jnp.clip(here, 0, held - 1)].set(b), s, one)
         return jax.lax.cond((here >= 0) & (here < held), write, lambda s: s, stacked)
 
-    if devices == 1:
-        return set_one(stacked, (i, one))
-    by_member = PartitionSpec(AXIS)
-    split = jax.shard_map(
-        set_one,
-        mesh=mesh(devices, local=True),
-        in_specs=(by_member, PartitionSpec()),
-        out_specs=by_member,
-        check_vma=False,
-    )
-    return split(stacked, (i, one))
+    return _on_each(set_one, devices, stacked, (i, one))
 
 
 def take(stacked, i: int, devices: int):

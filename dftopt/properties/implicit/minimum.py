@@ -55,6 +55,16 @@ class Solve:
     products: int
 
 
+def look_outside(progress, solves: list[Solve]) -> None:
+    """Call `progress`, if there is one, between linear solves.
+
+    Raises:
+        NotConverged: it said that this is enough.
+    """
+    if progress is not None and progress() is True:
+        raise NotConverged(f"The response was interrupted after {len(solves)} linear solves.")
+
+
 @dataclass(eq=False)
 class Ground:
     """What finds minima of one model in one basis.

@@ -74,7 +74,7 @@ def deformation_potentials(ground: Ground, inputs: dict, x: dict, directions, kp
 
     _, push_residual = jax.linearize(lambda i: ground.residual(i, x), inputs)
     (potential, mu), push = jax.linearize(seen, inputs, x)
-    e, psi, (own, arrays, _, key) = states(ground.find(inputs)[0], kpts, nbands, potential)
+    e, psi, (_, arrays, _, key) = states(ground.find(inputs)[0], kpts, nbands, potential)
     own = {name: inputs[name] for name in INPUTS}
     rows = []
     for change in directions:

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dftopt.errors import InputError, NotConverged
+from dftopt.errors import InputError
 from dftopt.precision import one_blas_thread
 from dftopt.properties.implicit.apart import apart
-from dftopt.properties.implicit.minimum import Solve
+from dftopt.properties.implicit.minimum import Solve, look_outside
 from dftopt.properties.implicit.molecule import (
     MolecularKey,
     density_of,
@@ -53,8 +53,7 @@ class MolecularResponse:
         return self._ground.solves
 
     def _step(self) -> None:
-        if self._progress is not None and self._progress() is True:
-            raise NotConverged(f"The response was interrupted after {len(self.solves)} linear solves.")
+        look_outside(self._progress, self.solves)
 
     @cached_property
     def _state(self):
@@ -95,13 +94,9 @@ class MolecularResponse:
         return np.array(rows)
 
     def force_constants(self, asr: bool = False) -> np.ndarray:
-        """d^2A/dR dR (3N, 3N), hartree/bohr^2; `asr`: translations cost nothing (the grid breaks it a little)."""
+        """d^2A/dR dR (3N, 3N), hartree/bohr^2; `asr` as for crystals."""
         phi = 0.5 * (self._displaced[0] + self._displaced[0].T)
-        if asr:
-            n = len(phi) // 3
-            away = np.eye(3 * n) - np.kron(np.full((n, n), 1 / n), np.eye(3))
-            phi = away @ phi @ away
-        return phi
+        return vibrations.acoustic(phi) if asr else phi
 
     def modes(self, asr: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Frequencies (3N, ascending, cm^-1, imaginary ones negative) and displacements (3N, N, 3) of unit norm.

@@ -8,9 +8,9 @@ import numpy as np
 
 from dftopt.bases.gaussians import Gaussians
 from dftopt.bases.planewaves import PlaneWaves
-from dftopt.errors import InputError, NotConverged
+from dftopt.errors import InputError
 from dftopt.properties.differentiable import unfolded
-from dftopt.properties.implicit.minimum import Solve, ground, parameters
+from dftopt.properties.implicit.minimum import Solve, ground, look_outside, parameters
 from dftopt.properties.linear_response import band_motion, vibrations
 from dftopt.properties.linear_response.deformation import DeformationPotential, deformation_potentials
 from dftopt.properties.linear_response.field import field_response
@@ -59,8 +59,7 @@ class Response:
         return self._ground.solves
 
     def _step(self) -> None:
-        if self._progress is not None and self._progress() is True:
-            raise NotConverged(f"The response was interrupted after {len(self.solves)} linear solves.")
+        look_outside(self._progress, self.solves)
 
     @cached_property
     def _state(self):
@@ -93,12 +92,7 @@ class Response:
         n = 3 * len(self.result.model.structure)
         phi = self._second[:n, :n]
         phi = 0.5 * (phi + phi.T)
-        if not asr:
-            return phi
-        blocks = phi.reshape(n // 3, 3, n // 3, 3).copy()
-        for i in range(n // 3):
-            blocks[i, :, i, :] -= blocks[i].sum(axis=1)
-        return blocks.reshape(n, n)
+        return vibrations.acoustic(phi) if asr else phi
 
     def _symmetric(self, asr: bool) -> np.ndarray:
         phi = self.force_constants(asr)

@@ -33,6 +33,15 @@ def modes(phi, masses, forbidden=None) -> tuple[np.ndarray, np.ndarray]:
     return frequencies(squares), u.reshape(len(u), -1, 3)
 
 
+def acoustic(phi) -> np.ndarray:
+    """Force constants (3N, 3N) whose self terms are minus the sums of the others: translations cost nothing."""
+    n = len(phi) // 3
+    blocks = phi.reshape(n, 3, n, 3).copy()
+    for i in range(n):
+        blocks[i, :, i, :] -= blocks[i].sum(axis=1)
+    return blocks.reshape(3 * n, 3 * n)
+
+
 def frequencies(squares) -> np.ndarray:
     """Wave numbers (cm^-1) of squared angular frequencies (atomic units), those of negative ones negative."""
     return np.sign(squares) * np.sqrt(np.abs(squares)) * INVERSE_CM
