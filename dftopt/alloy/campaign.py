@@ -43,6 +43,7 @@ class Outcome:
         uncertainty: that deviation, eV per atom.
         rows: one dictionary per structure: key, formula, status, energy (eV per cell), round, reason.
         rounds: list of dictionaries: structures, cv_rmse, uncertainty, proposed.
+        left: orderings that no run has taken up yet; where there are none, another run has nothing to compute.
     """
 
     expansion: ClusterExpansion | None
@@ -50,6 +51,7 @@ class Outcome:
     uncertainty: float
     rows: list[dict]
     rounds: list[dict]
+    left: int = 0
 
 
 def run(
@@ -132,7 +134,7 @@ def run(
         free = [i for i, k in enumerate(keys) if k not in tried]
         if ce is not None and worst <= wanted or not free or done >= calculations or stop():
             certain = ce is not None and worst <= wanted
-            return Outcome(ce, certain, worst if ce else np.inf, table(db), rounds)
+            return Outcome(ce, certain, worst if ce else np.inf, table(db), rounds, len(free))
         chosen = propose(X, held, free, min(batch, calculations - done), ce, pool)
         alike = [pool[i] for i in sorted(chosen, key=lambda i: len(pool[i].codes))]  # one size after another
         done += _round(db, alike, blank.species, compute, executor, len(rounds), log, stop)

@@ -90,11 +90,19 @@ def main(options) -> int:
             "version": dftopt.__version__,
         }  # fmt: skip
         report.write_json(where.json, report.plain(data))
-        log(
-            f"written         {where.folder}"
-            + ("" if got.certain else "\nthe wanted uncertainty is not reached yet: --resume goes on")
-        )
+        log(f"written         {where.folder}" + ("" if got.certain else f"\n{advice(got)}"))
     return 0 if got.certain else 1
+
+
+def advice(got: campaign.Outcome) -> str:
+    """What to do where the wanted uncertainty is not reached."""
+    if got.left:
+        return "the wanted uncertainty is not reached yet: --resume goes on"
+    return (
+        "the wanted uncertainty is not reached, and no ordering is left: raise atoms for larger cells, change cutoffs (more "
+        "interactions, if there are energies enough for them), or converge the energies (k points, cutoff) further"
+        + ("; retry = true computes again what failed" if any(r["status"] == "failed" for r in got.rows) else "")
+    )
 
 
 def workers(dask):

@@ -28,7 +28,7 @@ def run(path, compute=energy, **keywords):
 def test_the_loop_ends_when_predictions_are_certain(tmp_path):
     got = run(tmp_path / "cu_au.db")
     assert got.certain and got.uncertainty <= 0.02 and got.expansion.cv_rmse < 0.02
-    assert 4 <= len(got.rows) < 29  # of 29 orderings
+    assert 4 <= len(got.rows) < 29 and got.left == 29 - len(got.rows)  # of 29 orderings
     assert all(r["status"] == "done" for r in got.rows)
     seen = bulk("Cu", a=3.85, cubic=True)
     seen.symbols = ["Au", "Cu", "Cu", "Cu"]

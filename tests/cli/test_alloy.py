@@ -131,6 +131,10 @@ def test_campaign(tmp_path, capsys, monkeypatch):
     assert data["converged"] and all(r["status"] == "done" for r in data["structures"])
     assert (tmp_path / "out" / "hull.png").exists()
     assert main(["alloy", "campaign", str(file), "extra"]) == 2
+    file.write_text(CAMPAIGN.replace("30.0", "1e-3"))
+    capsys.readouterr()
+    assert main([*arguments, "--resume"]) == 1  # nothing is left that another run could compute
+    assert "no ordering is left: raise atoms" in capsys.readouterr().out
     file.write_text(CAMPAIGN.replace("30.0", "0"))
     assert main([*arguments, "--overwrite"]) == 2
     assert "positive number of meV" in " ".join(capsys.readouterr().err.split())
