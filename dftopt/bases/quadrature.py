@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.spatial
 from jaxtyping import Array, Float, Int
 from pyscf import gto
 from pyscf.data.radii import BRAGG
@@ -12,10 +13,9 @@ from pyscf.dft import gen_grid
 
 from dftopt.bases.handover import empty, on_device
 
-NEGLIGIBLE = 1e-9  # a function below this at all points of a block is left out there
+NEGLIGIBLE = 1e-9  # a function below this, with its gradient, at all points of a block is left out there
 UNSCREENED = 120  # with so few functions nothing is left out
 BLOCK_BYTES = 2**22  # values of a block: they should stay in the cache
-CHUNK = 16384  # points whose values PySCF computes at once
 
 
 class Points(NamedTuple):
@@ -98,38 +98,68 @@ def blocks(mol: gto.Mole, grid: Points, derivatives: int) -> tuple[Blocks, ...]:
     number = -(-len(grid.weights) // size)
     weights = np.zeros((number, size))
     weights.reshape(-1)[: len(grid.weights)] = grid.weights
-    found: list[tuple[np.ndarray, np.ndarray]] = []
-    per_chunk = max(1, CHUNK // size)
-    for first in range(0, number, per_chunk):
-        coords = grid.coords[first * size : (first + per_chunk) * size]
-        v = values(mol, coords, derivatives)
-        for start in range(0, len(coords), size):
-            part = v[:, :, start : start + size]
-            kept = np.arange(nao)
-            if screened:
-                kept = np.flatnonzero(np.abs(part).max(axis=(1, 2)) > NEGLIGIBLE)
-            part = part[kept]
-            if part.shape[2] < size:
-                part = np.pad(part, ((0, 0), (0, 0), (0, size - part.shape[2])))
-            found.append((kept, np.ascontiguousarray(part)))
+    coords = [grid.coords[i * size : (i + 1) * size] for i in range(number)]
     if not screened:
-        together = empty((len(found), *found[0][1].shape))
-        np.stack([p for _, p in found], out=together)
-        return (Blocks(on_device(together), None, jnp.asarray(weights)),)
-    counts = np.array([len(k) for k, _ in found])
+        out = empty((number, nao, components, size))
+        for block, c in zip(out, coords, strict=True):
+            _put(block, values(mol, c, derivatives))
+        return (Blocks(on_device(out), None, jnp.asarray(weights)),)
+    seen = _shells_seen(mol, coords)
+    width = np.diff(mol.ao_loc_nr())
+    counts = seen @ width
     groups = []
     order = np.argsort(counts, kind="stable")
     for members in np.array_split(order, 3 if number >= 6 else 1):
         most = -(-int(counts[members].max()) // 8) * 8
         index = np.zeros((len(members), most), np.int32)  # padding adds the zeros of its values to function 0
-        filled = empty((len(members), most, components, size))
-        filled[...] = 0.0
+        out = empty((len(members), most, components, size))
+        part = mol.copy(deep=False)
         for row, i in enumerate(members):
-            kept, part = found[i]
-            index[row, : len(kept)], filled[row, : len(kept)] = kept, part
-            found[i] = (kept, np.zeros(0))
-        groups.append(Blocks(on_device(filled), jnp.asarray(index), jnp.asarray(weights[members])))
+            part._bas = mol._bas[seen[i]]  # the shells that reach the block, one call for them
+            index[row, : counts[i]] = np.flatnonzero(np.repeat(seen[i], width))
+            _put(out[row], values(part, coords[i], derivatives) if counts[i] else np.zeros((0, components, 0)))
+        groups.append(Blocks(on_device(out), jnp.asarray(index), jnp.asarray(weights[members])))
     return tuple(groups)
+
+
+def _put(block: np.ndarray, v: np.ndarray) -> None:
+    """Values (functions, c, points) into a block that may be larger: zeros beyond them."""
+    n, _, points = v.shape
+    block[:n, :, :points] = v
+    block[n:], block[:, :, points:] = 0.0, 0.0
+
+
+def _shells_seen(mol: gto.Mole, coords: list[np.ndarray]) -> np.ndarray:
+    """Which shells are not negligible in which block of points (blocks, shells)."""
+    centers, reach = mol.atom_coords(), _reach(mol)
+    atom = mol._bas[:, gto.ATOM_OF]
+    nearest = np.stack([scipy.spatial.distance.cdist(centers, c).min(axis=1) for c in coords])
+    return nearest[:, atom] < reach
+
+
+def _reach(mol: gto.Mole) -> np.ndarray:
+    r"""Distance (shells,) beyond which no function of a shell, nor its gradient, exceeds `NEGLIGIBLE`.
+
+    The real $f(r) Y_{lm}$ of one l obey $\sum_m Y_{lm}^2 = (2l+1)/4\pi$ and
+    $\sum_m |\nabla Y_{lm}|^2 = l(l+1)(2l+1)/4\pi r^2$.
+    """
+    r = np.linspace(0.01, 60, 6000)
+    out = np.zeros(mol.nbas)
+    known: dict[bytes, float] = {}
+    for b in range(mol.nbas):
+        l, a, c = mol.bas_angular(b), mol.bas_exp(b), mol._libcint_ctr_coeff(b)
+        key = np.concatenate([[l], a, c.ravel()]).tobytes()
+        if key not in known:
+            gauss = np.exp(-a * r[:, None] ** 2)
+            f = (r**l)[:, None] * (gauss @ c)
+            slope = (l * r ** max(l - 1, 0))[:, None] * (gauss @ c) - (r ** (l + 1))[:, None] * (
+                gauss @ (2 * a[:, None] * c)
+            )
+            most = np.maximum(f**2, slope**2 + l * (l + 1) * (f / r[:, None]) ** 2).max(axis=1)
+            large = np.flatnonzero(most * (2 * l + 1) / (4 * np.pi) > NEGLIGIBLE**2)
+            known[key] = r[large[-1] + 1] if len(large) and large[-1] + 1 < len(r) else (np.inf if len(large) else 0.0)
+        out[b] = known[key]
+    return out
 
 
 def radii_adjustment(numbers: np.ndarray) -> np.ndarray:

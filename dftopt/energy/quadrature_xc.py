@@ -63,6 +63,58 @@ def _potential(x, weights, functional, parameters):
     return e, counted, v
 
 
+def _with_orbitals(
+    c: Float[Array, "a sb"], w: Float[Array, "s b"], values: Float[Array, "a c p"], kind: str, potential
+):
+    r"""Energy, electrons and $V\psi$ (a, sb) of a block, from values and gradients of the orbitals: 4ab products a point, twice."""
+    s, b = w.shape
+    g = jnp.einsum("ar,acp->rcp", c, values).reshape(s, b, *values.shape[1:])
+    e, electrons, v = potential(fields(g, w, kind))
+    _, pull = jax.vjp(lambda y: fields(y, jnp.ones_like(w), kind), g)
+    half = 0.5 * pull(v)[0].reshape(s * b, *values.shape[1:])
+    return e, electrons, jnp.einsum("acp,rcp->ar", values, half)
+
+
+def _with_functions(
+    c: Float[Array, "a sb"], w: Float[Array, "s b"], values: Float[Array, "a c p"], kind: str, potential
+):
+    r"""The same of a GGA without gradients of orbitals.
+
+    With $q_a = \sum_b D_{ab} \phi_b$ is $\nabla\rho = 2 \sum_a q_a \nabla\phi_a$, and with
+    $u_a = \frac12 v_\rho \phi_a + v_{\nabla\rho} \cdot \nabla\phi_a$ is $V_{ab} = \sum_p \phi_a u_b + u_a \phi_b$.
+    Either from orbitals, 5ab products a point, or from matrices, 2aa a point and 3aab a block, whichever is less.
+    """
+    (a, _, points), (s, b) = values.shape, w.shape
+    c, phi = c.reshape(a, s, b), values[:, 0]
+    by_matrix = a * (2 * points + 3 * b) < 5 * b * points
+    parts = []
+    for spin in range(s):  # products of plain matrices, one after another
+        one, weighted = c[:, spin], c[:, spin] * w[spin]
+        psi = None if by_matrix else one.T @ phi
+        parts.append((one, psi, (weighted @ one.T) @ phi if by_matrix else weighted @ psi))
+    e, electrons, v = potential(jnp.stack([_gga_fields(q, values) for _, _, q in parts]))
+    out = []
+    for (one, psi, _), field in zip(parts, v, strict=True):
+        u = _half_potential(field, values)
+        out.append(_symmetric(phi, u) @ one if by_matrix else phi @ (one.T @ u).T + u @ psi.T)
+    return e, electrons, jnp.stack(out, axis=1).reshape(a, s * b)
+
+
+def _gga_fields(q: Float[Array, "a p"], values: Float[Array, "a c p"]) -> Float[Array, "4 p"]:
+    r"""$\rho = \sum_a q_a \phi_a$ and $\nabla\rho = 2 \sum_a q_a \nabla\phi_a$ for $q_a = \sum_b D_{ab} \phi_b$."""
+    return jnp.sum(q[:, None] * values, axis=0) * jnp.array([1.0, 2.0, 2.0, 2.0])[:, None]
+
+
+def _half_potential(v: Float[Array, "4 p"], values: Float[Array, "a c p"]) -> Float[Array, "a p"]:
+    r"""$u_a = \frac12 v_\rho \phi_a + v_{\nabla\rho} \cdot \nabla\phi_a$."""
+    return 0.5 * v[0] * values[:, 0] + sum(v[k] * values[:, k] for k in (1, 2, 3))
+
+
+def _symmetric(phi: Float[Array, "a p"], u: Float[Array, "a p"]) -> Float[Array, "a a"]:
+    half = phi @ u.T
+    return half + half.T
+
+
 def _rows(index, coefficients):
     return coefficients if index is None else coefficients[index]
 
@@ -85,16 +137,14 @@ def energy_and_hpsi(
     """
     s, b, nao = psi.shape
     columns = psi.reshape(s * b, nao).T
-    kind = functional.kind
+    block_of = _with_functions if functional.kind == "gga" else _with_orbitals
 
     def one(carry, block):
         e, n, out = carry
         values, index, weights = block
-        g = jnp.einsum("ar,acp->rcp", _rows(index, columns), values).reshape(s, b, *values.shape[1:])
-        part, electrons, v = _potential(fields(g, w, kind), weights, functional, parameters)
-        _, pull = jax.vjp(lambda y: fields(y, jnp.ones_like(w), kind), g)
-        half = 0.5 * pull(v)[0].reshape(s * b, *values.shape[1:])
-        return (e + part, n + electrons, _add_rows(index, out, jnp.einsum("acp,rcp->ar", values, half))), None
+        potential = lambda x: _potential(x, weights, functional, parameters)
+        part, electrons, vpsi = block_of(_rows(index, columns), w, values, functional.kind, potential)
+        return (e + part, n + electrons, _add_rows(index, out, vpsi)), None
 
     carry = (jnp.zeros(()), jnp.zeros(s + 1), jnp.zeros_like(columns))
     for group in blocks:
@@ -117,11 +167,18 @@ def matrix(
 
     def one(out, block):
         values, index, weights = block
-        g = jnp.einsum("ar,acp->rcp", _rows(index, columns), values).reshape(s, b, *values.shape[1:])
-        _, _, v = _potential(fields(g, w, kind), weights, functional, parameters)
-        a = values.shape[0]
-        part = jax.grad(lambda d: jnp.sum(v * _fields_of_matrix(d, values, kind)))(jnp.zeros((s, a, a)))
-        part = 0.5 * (part + part.swapaxes(1, 2))
+        a, rows = values.shape[0], _rows(index, columns)
+        if kind == "gga":
+            c = rows.reshape(a, s, b)
+            q = [((c[:, spin] * w[spin]) @ c[:, spin].T) @ values[:, 0] for spin in range(s)]
+            x = jnp.stack([_gga_fields(one, values) for one in q])
+            _, _, v = _potential(x, weights, functional, parameters)
+            part = jnp.stack([_symmetric(values[:, 0], _half_potential(one, values)) for one in v])
+        else:
+            g = jnp.einsum("ar,acp->rcp", rows, values).reshape(s, b, *values.shape[1:])
+            _, _, v = _potential(fields(g, w, kind), weights, functional, parameters)
+            part = jax.grad(lambda d: jnp.sum(v * _fields_of_matrix(d, values, kind)))(jnp.zeros((s, a, a)))
+            part = 0.5 * (part + part.swapaxes(1, 2))
         return (out + part if index is None else out.at[:, index[:, None], index].add(part)), None
 
     out = jnp.zeros((s, nao, nao))
