@@ -40,11 +40,12 @@ def main():
     parser.add_argument("--patches", nargs="+", type=int, default=[8, 16, 32, 64])
     parser.add_argument("--cases", nargs="+", default=["0.9:0", "1.2:0.1", "1.2:0"], metavar="BETA:FIELD")
     parser.add_argument("--trajectories", type=int, default=None)
+    parser.add_argument("--seeds", type=int, default=None)
     parser.add_argument("--replicas", type=int, default=64, help="of each patch, for the estimator of steps")
     options = parser.parse_args()
     dftopt.enable_compilation_cache()
     trajectories, seeds = (40, 1) if options.quick else (100, 3)
-    trajectories = options.trajectories or trajectories
+    trajectories, seeds = options.trajectories or trajectories, options.seeds or seeds
     times = np.arange(0, 30.5, 0.5)
     print(
         f"Curie-Weiss, 4096 spins, form {options.form}, {trajectories} trajectories of 30 sweeps, one patch tiling each"

@@ -30,9 +30,12 @@ def main():
     parser.add_argument("--temperatures", nargs="+", type=float, default=[2.5, 2.8, 3.2])
     parser.add_argument("--patches", nargs="+", type=int, default=[8, 16, 32])
     parser.add_argument("--estimator", default="rates")
+    parser.add_argument("--trajectories", type=int, default=None)
+    parser.add_argument("--seeds", type=int, default=None)
     options = parser.parse_args()
     dftopt.enable_compilation_cache()
     trajectories, seeds, count = (48, 1, 32) if options.quick else (200, 3, 128)
+    trajectories, seeds = options.trajectories or trajectories, options.seeds or seeds
     times = np.arange(0.0, 51.0)
     print(
         f"Ising 64 x 64, coordinates {', '.join(options.observables)}, estimator {options.estimator}, {trajectories} trajectories"

@@ -104,9 +104,11 @@ def fit(
     train_rows, held_rows, counts = split(s, how)
     rows, C0 = batch(s.of(train_rows), scales)
     held, _ = batch(s.of(held_rows), scales)
+    lags = tuple(s.h[index] / scales.time for index in (train_rows, held_rows)) if s.h.any() else None
     trained = train(
-        model, noise, rows, held, C0, s.full, counts, how, progress=progress, checkpoint=checkpoint, stop=stop
-    )
+        model, noise, rows, held, C0, s.full, counts, how,
+        lags=lags, progress=progress, checkpoint=checkpoint, stop=stop,
+    )  # fmt: skip
     if trained.status in ("diverged", "epochs used up"):
         warnings.warn(_advice(trained.status, rate, len(trained.history)), DFTOptWarning, stacklevel=2)
     return Fit(

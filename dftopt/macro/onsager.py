@@ -128,7 +128,7 @@ def mobility(params: dict, model: Model, y: jax.Array, q: jax.Array) -> tuple[ja
     """M and W (d, d) of one point."""
     d = model.d
     out = apply(params["MW"], seen(params, model, y, q))
-    L = jnp.eye(d, dtype=y.dtype) + lower(out[: d * (d + 1) // 2], d)
+    L = positive_diagonal(lower(out[: d * (d + 1) // 2], d))  # else L L^T has no gradient where an element is 0
     free = out[d * (d + 1) // 2 :].reshape(d, d)
     M = 0.1 * jax.nn.softplus(params["M_floor"]) * jnp.eye(d, dtype=y.dtype) + L @ L.T
     if model.form == "fdr":
@@ -180,7 +180,13 @@ def sigma(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
         return jnp.sqrt(2 * units(params)[1]) * cholesky(mobility(params, model, y, q)[0])
     linear = model.form == "linear"
     L = lower(params["sigma"] if linear else apply(params["sigma"], seen(params, model, y, q)), d)
-    # 1 at zero, positive; where nothing moves in some direction, the likelihood would grow without end
-    diagonal = LEAST + (1 - LEAST) * jax.nn.softplus(jnp.diagonal(L) + ONE)
-    L = units(params)[0][:, None] * (L - jnp.diag(jnp.diagonal(L)) + jnp.diag(diagonal))
+    L = units(params)[0][:, None] * positive_diagonal(L)
     return L if linear else jnp.sqrt(activity(model, y)) * L
+
+
+def positive_diagonal(L: jax.Array) -> jax.Array:
+    """L (d, d) with its diagonal x made positive, 1 at x = 0.
+
+    It keeps away from 0: where nothing moves in some direction, the likelihood would grow without end.
+    """
+    return L + jnp.diag(LEAST + (1 - LEAST) * jax.nn.softplus(jnp.diagonal(L) + ONE) - jnp.diagonal(L))

@@ -79,6 +79,8 @@ def turned(state: tuple[list[Memory], jax.Array]) -> tuple[list[Memory], jax.Arr
 def _iterated(P: jax.Array, Q: jax.Array) -> jax.Array:
     """Orthonormal columns of P Q (k, n, n), column after column (Gram-Schmidt, twice)."""
     n = P.shape[1]
+    if n == 0:  # weights of no inputs
+        return Q
     trace = jnp.trace(P, axis1=1, axis2=2)[:, None, None]
     eye = jnp.eye(n, dtype=P.dtype)
     A = jnp.where(trace > 0, P / jnp.where(trace > 0, trace, 1) + FLOOR / n * eye, eye) @ Q

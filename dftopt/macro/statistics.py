@@ -13,7 +13,7 @@ $$ -\tfrac12 (\bar b - b)^T C^{-1} (\bar b - b) - \tfrac12 \ln\det C - \tfrac w2
   and w = 2 / (relative variance of $\bar D$), the degrees of freedom of a scatter of that accuracy.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -41,6 +41,7 @@ class Statistics:
         full: no replicas: the gradient of C is taken.
         group: (S,) trajectories, that are kept together.
         absorbing: of the data; snapshots of a system that has died out are left out.
+        h: (S,) time step of rows that evolve the whole system, over which the equation has to be followed; 0 of others.
     """
 
     z: np.ndarray
@@ -54,13 +55,14 @@ class Statistics:
     full: bool
     group: np.ndarray
     absorbing: tuple[int, ...] = ()
+    h: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def __len__(self) -> int:
         return len(self.z)
 
     def of(self, index) -> "Statistics":
         """Those of some snapshots."""
-        own = {name: getattr(self, name)[index] for name in ("z", "q", "b", "a", "D", "w", "group")}
+        own = {name: getattr(self, name)[index] for name in ("z", "q", "b", "a", "D", "w", "group", "h")}
         rest = {name: getattr(self, name) for name in ("parameter_names", "C0", "full", "absorbing")}
         return Statistics(**own, **rest)
 
@@ -98,6 +100,8 @@ def statistics(data: Increments) -> Statistics:
             w = 1.0 * rows - 1
             D = total(weight[:, None, None] * np.einsum("mi,mj->mij", away, away)) / np.maximum(w, 1)[:, None, None]
     full = data.estimator != "rates" and data.replicas == 1
+    alone = data.estimator != "rates" and bool((data.factor == 1).all())  # an amplified increment is that of a patch
+    h = total(data.dt) / rows if alone and not data.absorbing else np.zeros(len(used))
     scatter = D if not full else D + np.einsum("si,sj->sij", b, b) / a[:, None, None]  # singular where nothing moves
     _not_singular(scatter.mean(0), z, data.names)
     # rates vanish with the activity, and so does the variance of what the coordinates leave open
@@ -114,7 +118,7 @@ def statistics(data: Increments) -> Statistics:
     group = data.trajectory[used]
     if len(np.unique(group)) < 5:  # time blocks of long trajectories
         group = np.arange(len(used)) * 20 // len(used)
-    return Statistics(z, q, names, b, a, D, w, C0, full, group, data.absorbing)
+    return Statistics(z, q, names, b, a, D, w, C0, full, group, data.absorbing, h)
 
 
 def alive(absorbing: tuple[int, ...], z: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dftopt.macro import soap
+from dftopt.macro import moments, soap
 from dftopt.macro.likelihood import Batch, cubic, loss
 from dftopt.macro.onsager import Model, initial, raw
 
@@ -26,6 +26,8 @@ GAIN = 1e-3  # of the held-out log-likelihood per snapshot: less is none
 SMALLEST = 1e-4  # variance of what is seen, relative to the largest, that is still brought to 1
 CHUNK = 10  # epochs between two looks from outside
 AVERAGED = 300  # steps at most, a tenth of those done: over so many the parameters are averaged
+FIRST = 0.1  # of the epochs: V alone is trained, else M may vanish where V is still wrong, and V is never mended there
+CORRECTED = 0.7  # of the epochs: until then data of long steps is corrected anew between two looks
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def train(
     counts,
     how: Training,
     *,
+    lags=None,
     progress=None,
     checkpoint=None,
     stop=None,
@@ -95,6 +98,7 @@ def train(
         full: as there.
         counts: (E, S) how often a member sees a snapshot.
         how: settings.
+        lags: time steps of training and held-out snapshots, scaled, where they may be long (`dftopt.macro.moments`).
         progress: `progress(epoch, epochs, held_out_loss)` after each chunk.
         checkpoint: a path; training goes on from it where it belongs to the same data and settings.
         stop: `stop() -> bool`, asked after each chunk.
@@ -122,10 +126,23 @@ def train(
     )
     history: list[np.ndarray] = []
     mark = _mark(model, rows, how)
+    measured = (rows, held)
+    rows, held = (_each_its_own(x, how.members if lags else 0) for x in measured)
+    until = CORRECTED * how.epochs if lags else 0
     if checkpoint is not None and Path(checkpoint).exists():
-        state, history = _read(checkpoint, mark, state, history)
+        (state, rows, held), history = _read(checkpoint, mark, (state, rows, held), history)
     status, last = "epochs used up", time.perf_counter()
     while len(history) < how.epochs:
+        if 0 < len(history) < until:
+            steps = max(moments.steps_for(state[2], model, x, h) for x, h in zip(measured, lags, strict=True))
+            if steps == 0:
+                until = 0
+            else:
+                rows, held = (
+                    x._replace(**dict(zip("bD", moments.corrected(state[2], model, x, h, steps), strict=True)))
+                    for x, h in zip(measured, lags, strict=True)
+                )
+                state = (*state[:4], jnp.full_like(state[4], jnp.inf), state[5])  # judged by other data from here on
         new, losses = _chunk(model, size, full, state, schedule, rows, held, C0, counts)
         losses = np.asarray(losses)
         if not np.isfinite(losses).all():
@@ -137,14 +154,15 @@ def train(
         best = np.array(history)[:, 2]
         if progress is not None:
             progress(len(history), how.epochs, float(np.array(history)[-1, 1].mean()))
-        since = len(history) - 1 - np.max(_last_gain(best))
+        settled = min(int(until), len(best) - 1)
+        since = len(history) - 1 - settled - np.max(_last_gain(best[settled:]))
         if since >= how.patience:
             status = "converged"
             break
         if stop is not None and stop():
             status = "interrupted"
         if checkpoint is not None and (status == "interrupted" or time.perf_counter() - last > 10):
-            _write(checkpoint, mark, state, history)
+            _write(checkpoint, mark, (state, rows, held), history)
             last = time.perf_counter()
         if status == "interrupted":
             break
@@ -157,6 +175,12 @@ def train(
         Path(checkpoint).unlink(missing_ok=True)
     params = jax.tree.map(lambda x: jnp.asarray(x, float), state[3])
     return Trained(params, np.asarray(state[4]).sum(0), np.array(history)[:, :2], status, time.perf_counter() - begun)
+
+
+def _each_its_own(rows: Batch, members: int) -> Batch:
+    """Rows whose drift and scatter have a leading axis of members."""
+    lead = lambda x: jnp.broadcast_to(x, (members, *x.shape)) if members else x
+    return rows._replace(b=lead(rows.b), D=lead(rows.D))
 
 
 def _uncorrelated(model: Model, rows: Batch) -> tuple[np.ndarray, np.ndarray]:
@@ -180,9 +204,17 @@ def _chunk(model, size, full, state, schedule, rows, held, C0, counts):
         parts = jnp.stack(each(params, model, part, C0, full))
         return parts @ weight / jnp.maximum(jnp.sum(weight), 1.0)
 
+    shared: Any = None
+    each_own: Any = 0 if rows.b.ndim == 3 else None  # data of long steps is corrected for every member
+    axes = Batch(shared, shared, each_own, shared, each_own, shared)
+    of_members = jax.vmap(mean_loss, (0, axes, 0))
+
     def objective(params, part, weights):
-        values = jax.vmap(mean_loss, (0, None, 0))(params, part, weights).sum(1)
+        values = of_members(params, part, weights).sum(1)
         return jnp.sum(values), values
+
+    def some(index):
+        return Batch(*(x[index] if axis is None else x[:, index] for x, axis in zip(rows, axes, strict=True)))
 
     # Networks that share nothing are judged apart: noise is known long before the drift, and would end its training.
     apart = model.form != "fdr" and not full
@@ -190,12 +222,13 @@ def _chunk(model, size, full, state, schedule, rows, held, C0, counts):
     def step(carry, index):
         params, opt, mean, done = carry
         fall = 0.505 + 0.495 * jnp.cos(jnp.pi * jnp.minimum(done / (epochs * steps), 1))
-        part = jax.tree.map(lambda x: x[index], rows)
-        gradient, values = jax.grad(objective, has_aux=True)(params, part, counts[:, index])
+        gradient, values = jax.grad(objective, has_aux=True)(params, some(index), counts[:, index])
         updates, opt = soap.step(gradient, opt)
-        params = jax.tree.map(lambda p, u: p - rate * fall * u, params, updates)
-        own = 1 / jnp.clip(done.astype(jnp.float32) / 10, 1, AVERAGED)
-        mean = jax.tree.map(lambda m, p: m + own * (p - m), mean, params)
+        late = (done >= FIRST * epochs * steps).astype(jnp.float32) if model.form == "onsager" else 1.0
+        own = lambda path: late if path[0].key == "MW" else 1.0
+        params = jax.tree_util.tree_map_with_path(lambda path, p, u: p - rate * fall * own(path) * u, params, updates)
+        share = 1 / jnp.clip(done.astype(jnp.float32) / 10, 1, AVERAGED)
+        mean = jax.tree.map(lambda m, p: m + share * (p - m), mean, params)
         return (params, opt, mean, done + 1), values
 
     def epoch(state, _):
@@ -204,7 +237,7 @@ def _chunk(model, size, full, state, schedule, rows, held, C0, counts):
         order = jax.random.permutation(key, len(rows.y))[: steps * size].reshape(steps, size)
         (params, opt, mean, _), values = jax.lax.scan(step, (params, opt, mean, count * steps), order)
         opt = soap.turned(opt)
-        parts = jax.vmap(mean_loss, (0, None, None))(mean, held, jnp.ones(len(held.y), jnp.float32)).T
+        parts = of_members(mean, held, jnp.ones((len(counts), len(held.y)), jnp.float32)).T
         now = parts.sum(0)
         parts = parts if apart else jnp.stack([now, jnp.zeros_like(now)])
         better = parts < best_loss  # False for NaN

@@ -239,3 +239,18 @@ def test_divergence_is_said_and_the_last_good_state_kept():
     with pytest.warns(DFTOptWarning, match="Training used up its 20 epochs while the held-out likelihood still grew"):
         fit = macro.fit(increments(b, D, x), form="fdr", **{**QUICK, "epochs": 20})
     assert fit.status == "epochs used up" and np.isfinite(fit.drift(X)).all()
+
+
+def test_every_member_finds_both_wells():
+    """Below the transition most data lies in the wells: no member may be left with a V that is flat beyond one of them."""
+    sim = macro.CurieWeiss(1024, 1.2)
+    rng = np.random.default_rng(0)
+    m = np.clip(rng.choice([-0.65, 0.65, 0.0], 1500, p=[0.45, 0.35, 0.2]) + 0.1 * rng.normal(size=1500), -0.95, 0.95)
+    m = np.concatenate([m, rng.uniform(-0.7, 0.7, 100)])[:, None]
+    data = increments(np.asarray(sim.drift(m)), np.asarray(sim.diffusion(m))[:, :, None], m)
+    fit = macro.fit(data, members=5)
+    at = np.linspace(-0.75, 0.75, 61)[:, None]
+    b, spread = fit.drift(at, spread=True)
+    exact = np.asarray(sim.drift(at))
+    assert np.abs(b - exact).max() < 0.02 * np.abs(exact).max()
+    assert spread.max() < 0.03 * np.abs(exact).max()
