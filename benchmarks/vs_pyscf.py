@@ -4,9 +4,10 @@
     python benchmarks/vs_pyscf.py [C6H6 caffeine ...] [--basis def2-svp] [--xc PBE] [--level 3] [--threads 2] [--json OUT]
 
 Each program runs in a process of its own, twice; the second run is the one that counts, integrals, grid and all (warm), and
-the first minus the second is shown as "start". PySCF, which has nothing to compile, runs once where the density is fitted. PySCF fits the density where dftopt does, with the same auxiliary basis, and
-starts from the same superposed atoms; both converge to 1e-9 Ha. At the end: geometric mean of the ratios, and exponents of
-wall time against the number of basis functions over all systems with a fitted density. Run it on an idle machine.
+the first minus the second is shown as "start". PySCF, which has nothing to compile, runs once where the density is
+fitted. It fits the density where dftopt does, with the same auxiliary basis, and starts from the same superposed atoms; both
+converge to 1e-9 Ha. At the end: geometric mean of the ratios, and exponents of wall time against the number of basis
+functions over all systems with a fitted density. Run it on an idle machine.
 """
 
 import argparse

@@ -1,7 +1,9 @@
 """Plane waves: cutoff, k points, grids. Static, NumPy; nothing here is differentiated."""
 
+import copy
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -202,6 +204,21 @@ class PlaneWaves:
     def counts(self) -> np.ndarray:
         """Number of plane waves at each k point."""
         return np.array([len(s) for s in self.spheres])
+
+    @cached_property
+    def fewest(self) -> int:
+        """Plane waves of the smallest sphere: there are no more bands."""
+        return int(self.counts.min())
+
+    def at_points(self, points) -> "PlaneWaves":
+        """This basis at some of its k points (indices), with arrays of the same size; weights are those of the whole."""
+        part = copy.copy(self)
+        part.kpoints = replace(self.kpoints, k=self.kpoints.k[points], weights=self.kpoints.weights[points])
+        shared = {name: getattr(self, name) for name in ("npw", "box", "fewest", "stars")}
+        own = {"spheres": [self.spheres[i] for i in points], "counts": self.counts[points]}
+        part.__dict__.pop("maps", None)
+        part.__dict__.update(shared | own)
+        return part
 
     @cached_property
     def npw(self) -> int:

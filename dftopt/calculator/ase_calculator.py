@@ -72,8 +72,8 @@ class DFTOpt(GetOutputsMixin, Calculator):
             or fractional points with `weights`), `occupations` ({"name": "fermi-dirac", "width": 0.1} in eV or
             {"name": "fixed"}), `nbands`, `spinpol` (on when moments are given), `magnetization`, `starts`, `charge`,
             `coulomb`, `dipole_correction`, `dispersion`, `symmetry`, `pseudopotentials`, `fft`, `minimizer`,
-            `parametrization`, `tol` (predicted error of the free energy, eV per atom), `maxiter`, `seed`, `force`
-            (accept atoms that are too close), `txt` ("-" for the terminal, None, a path or an open file).
+            `parametrization`, `kpoints_at_once` (the others on disk), `tol` (predicted error of the free energy, eV per
+            atom), `maxiter`, `seed`, `force` (accept atoms that are too close), `txt` ("-" for the terminal, None, a path or an open file).
 
             The error of forces is about the square root of `tol`: measured on displaced Si2, 3e-4 to 8e-4 eV/angstrom
             for 3e-7 eV, 1e-5 to 2e-5 for 3e-9 and 5e-6 for 3e-10. The default, 1e-9, is meant for relaxations. `energy` is
@@ -259,7 +259,8 @@ class DFTOpt(GetOutputsMixin, Calculator):
         earlier, self.result = self.result, None
         start = self._memory.start(ready.basis, earlier is not None and _stopped_early(earlier, atoms))
         with self._log() as log:
-            log(header(ready) + "\n")
+            if self.parameters["txt"] is not None:  # finding a symmetry that is nearly there costs milliseconds
+                log(header(ready) + "\n")
             if start is not None:
                 log("start           orbitals of the last calculations\n")
             options = {**ready.minimize_options, "progress": self._progress(log, len(ready.model.structure))}

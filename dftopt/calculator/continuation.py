@@ -11,6 +11,7 @@ from dftopt.atoms.kpoints import KPoints
 from dftopt.bases.gaussians import Gaussians
 from dftopt.calculator.extrapolation import LAST, extrapolated
 from dftopt.minimization.result import Result
+from dftopt.minimization.start import same_waves
 from dftopt.units import BOHR_IN_ANGSTROM
 
 FARTHEST = 0.5  # angstrom: beyond it superposed atoms are the better start
@@ -82,8 +83,12 @@ class Memory:
         found = [r for r in self.results if r.converged and usable(r, basis) is not None]
         if isinstance(basis, Gaussians):
             return found[0] if found else None
-        shape = found[0].point["psi"].shape[:3] if found else None
-        return extrapolated([r for r in found if r.point["psi"].shape[:3] == shape], basis) if found else None
+        if not found:
+            return None
+        if found[0].options.kpoints_at_once is not None:  # not all are in memory: taken as they are, or not at all
+            return found[0] if same_waves(found[0].basis, basis) else None
+        shape = found[0].point["psi"].shape[:3]
+        return extrapolated([r for r in found if r.point["psi"].shape[:3] == shape], basis)
 
 
 def usable(earlier: Result, basis) -> Result | None:

@@ -186,7 +186,7 @@ def _options(setup: Setup) -> list[str]:
     if width:
         occupations = f"{o['smearing']}, width {width * HARTREE_IN_EV:g} eV = {width:.6f} Ha"
     minimizer = o["minimizer"] if isinstance(o["minimizer"], str) else type(o["minimizer"]).__name__
-    expected = forecast(setup.model, setup.basis, o["nbands"])
+    expected = forecast(setup.model, setup.basis, o["nbands"], o["kpoints_at_once"])
     return [
         f"occupations     {occupations}",
         f"minimizer       {minimizer}, to {o['tol'] * HARTREE_IN_EV:.1e} eV = {o['tol']:.1e} Ha per atom",

@@ -27,6 +27,7 @@ PLANE_WAVES_ONLY = (
     "symmetry",
     "fft",
     "starts",
+    "kpoints_at_once",
     "pseudopotentials",
 )
 

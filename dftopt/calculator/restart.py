@@ -83,7 +83,7 @@ def keywords_of(result: Result) -> dict[str, Any]:
         "pseudopotentials": {e: p.given for e, p in m.potentials.items()}, "dispersion": m.dispersion,
         "coulomb": b.vacuum.coulomb, "dipole_correction": b.vacuum.dipole, "magnetization": o.magnetization,
         "minimizer": o.minimizer if isinstance(o.minimizer, str) else "auto", "parametrization": o.parametrization,
-        "tol": o.tol * HARTREE_IN_EV, "maxiter": o.maxiter, "seed": o.seed,
+        "tol": o.tol * HARTREE_IN_EV, "maxiter": o.maxiter, "seed": o.seed, "kpoints_at_once": o.kpoints_at_once,
     })  # fmt: skip
 
 

@@ -46,6 +46,7 @@ DEFAULTS: dict[str, Any] = {
     "fft": None,
     "minimizer": "auto",
     "parametrization": "auto",
+    "kpoints_at_once": None,  # on the device; None: all
     "tol": 1e-9,  # eV per atom: forces to about 1e-4 eV/angstrom
     "maxiter": 300,
     "seed": 0,
@@ -123,9 +124,9 @@ def build(
         like=like(model.structure, ecut) if like else None, room=room,
     )  # fmt: skip
     occupations = _occupations(p["occupations"], notes if "occupations" not in parameters else [])
-    options = {**minimization_options(p, *occupations), "starts": p["starts"]}
-    refuse_too_large(model, basis, p["nbands"])
+    options = {**minimization_options(p, *occupations), "starts": p["starts"], "kpoints_at_once": p["kpoints_at_once"]}
     check_options(model, basis, orthonormalization="cholesky", **options)
+    refuse_too_large(model, basis, p["nbands"], p["kpoints_at_once"])
     p["ecut"] = ecut * HARTREE_IN_EV
     if basis.kpoints.size is not None:
         p["kpts"] = {"size": basis.kpoints.size, "shift": basis.kpoints.shift}

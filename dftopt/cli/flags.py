@@ -88,6 +88,7 @@ def calculation(command: argparse.ArgumentParser) -> None:
         help="use the crystal's symmetry (default: yes)",
     )
     add("--minimizer", metavar="NAME", help="cg (default), lbfgs, gradient-descent or adam")
+    add("--kpoints-at-once", type=int, metavar="N", help="on the device, the others on disk (default: all)")
     add("--tol", type=energy, metavar="ENERGY", help="predicted error per atom at which to stop (default 1e-9 eV)")
     add("--maxiter", type=int, metavar="N", help="at most this many evaluations (default 300)")
     add("--seed", type=int, metavar="N", help="of the random numbers in the start (default 0)")

@@ -22,7 +22,7 @@ DOS_KEYS = ("width", "kpts", "nbands", "projected", "method")
 FLAGS = (
     "mode", "basis", "grid",
     "xc", "ecut", "nbands", "spinpol", "magnetization", "starts", "charge", "coulomb", "dipole_correction", "dispersion", "symmetry",
-    "minimizer", "tol", "maxiter", "seed", "force",
+    "minimizer", "kpoints_at_once", "tol", "maxiter", "seed", "force",
 )  # fmt: skip
 SMALL_CUTOFF = 100.0  # eV: a number this small was probably meant in another unit
 RESULTS = (".h5", ".hdf5")

@@ -222,13 +222,7 @@ def static_arrays(basis) -> dict:
     s = basis.model.structure
     vacuum = basis.vacuum
     sums = ewald.ewald_sums(s.cell, vacuum)
-    to_box, waves, _ = basis.maps
-    return {
-        "cell": s.cell,
-        "kG": fractional_kG(basis.kpoints.k, basis.spheres, basis.npw),
-        "mask": sphere_mask(basis.spheres, basis.npw),
-        "to_box": to_box,
-        "waves": waves,
+    return arrays_of_orbitals(basis) | {
         "weights": basis.kpoints.weights,
         "axes": tuple(a.astype(float) for a in basis.half_axes),
         "multiplicity": basis.multiplicity,
@@ -240,6 +234,18 @@ def static_arrays(basis) -> dict:
         "middle": vacuum.middle if vacuum.dipole else None,
         "sphere": _sphere(basis) if has_core(basis.model) else None,
         "n_electrons": np.asarray(basis.model.n_electrons, float),
+    }
+
+
+def arrays_of_orbitals(basis) -> dict:
+    """Those that `prepare_orbitals` needs."""
+    to_box, waves, _ = basis.maps
+    return {
+        "cell": basis.model.structure.cell,
+        "kG": fractional_kG(basis.kpoints.k, basis.spheres, basis.npw),
+        "mask": sphere_mask(basis.spheres, basis.npw),
+        "to_box": to_box,
+        "waves": waves,
     }
 
 

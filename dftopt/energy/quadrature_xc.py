@@ -87,16 +87,18 @@ def _with_functions(
     (a, _, points), (s, b) = values.shape, w.shape
     c, phi = c.reshape(a, s, b), values[:, 0]
     by_matrix = a * (2 * points + 3 * b) < 5 * b * points
-    parts = []
-    for spin in range(s):  # products of plain matrices, one after another
-        one, weighted = c[:, spin], c[:, spin] * w[spin]
-        psi = None if by_matrix else one.T @ phi
-        parts.append((one, psi, (weighted @ one.T) @ phi if by_matrix else weighted @ psi))
-    e, electrons, v = potential(jnp.stack([_gga_fields(q, values) for _, _, q in parts]))
-    out = []
-    for (one, psi, _), field in zip(parts, v, strict=True):
-        u = _half_potential(field, values)
-        out.append(_symmetric(phi, u) @ one if by_matrix else phi @ (one.T @ u).T + u @ psi.T)
+    columns = [c[:, spin] for spin in range(s)]  # products of plain matrices, one after another
+    if by_matrix:
+        q = [((one * n) @ one.T) @ phi for one, n in zip(columns, w, strict=True)]
+    else:
+        psi = [one.T @ phi for one in columns]
+        q = [(one * n) @ p for one, n, p in zip(columns, w, psi, strict=True)]
+    e, electrons, v = potential(jnp.stack([_gga_fields(x, values) for x in q]))
+    u = [_half_potential(x, values) for x in v]
+    if by_matrix:
+        out = [_symmetric(phi, x) @ one for one, x in zip(columns, u, strict=True)]
+    else:
+        out = [phi @ (one.T @ x).T + x @ p.T for one, x, p in zip(columns, u, psi, strict=True)]
     return e, electrons, jnp.stack(out, axis=1).reshape(a, s * b)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any, NamedTuple
 
 from dftopt.bases.devices import gather
 from dftopt.energy.prepared import Prepared
@@ -19,9 +20,20 @@ from dftopt.minimization.verdict import assemble
 MOST = 4
 
 
+class How(NamedTuple):
+    """The two steps of an attempt, with arguments as `minimize_from` and `refine` have them."""
+
+    minimize_from: Any = minimize_from
+    refine: Any = refine
+
+
+IN_MEMORY = How()
+
+
 def arrive(
     model, basis, prepared: Prepared, o: options.Options, begin: Begin, tell, clock: Clock, inputs,
     kept: Checkpoint | None = None, before: Run | None = None, first: tuple[Run, Final] | None = None, share: float = 1.0,
+    how: How = IN_MEMORY,
 ) -> Result:  # fmt: skip
     """The result that a starting point leads to.
 
@@ -38,6 +50,7 @@ def arrive(
         first: a first run and its settled orbitals, where they are known.
         inputs: that replaced those of the model.
         share: see `clock`.
+        how: the steps, where they are others.
     """
     x, empty, counted = begin
     whole = lambda x: {
@@ -48,8 +61,8 @@ def arrive(
             run, final = first
         else:
             keep = partial(save_if_due, kept, before, o.filled, counted, whole)
-            run = after(before, minimize_from(o.problem, x, prepared, o, o.tol * len(model.structure), tell, keep))
-            final = refine(run.x, run.info, run.error, empty, prepared, o.problem, o, model, basis)
+            run = after(before, how.minimize_from(o.problem, x, prepared, o, o.tol * len(model.structure), tell, keep))
+            final = how.refine(run.x, run.info, run.error, empty, prepared, o.problem, o, model, basis)
         counted = counted + run.hamiltonians + final.hamiltonians
         if attempt == MOST - 1 or run.status != descent.CONVERGED:
             break
@@ -57,7 +70,6 @@ def arrive(
         if lower is not None:  # an empty band of one spin lies below a filled one of the other: move the electrons
             o, before = replace(o, filled=lower), run
             x = {"psi": starting.compact(final.psi[:, :, : max(lower)], prepared), "occ": ()}
-            x["psi"] = x["psi"] * replace(o.problem, filled=lower).fixed_occupations(x["psi"].shape[:3])[..., None]
         elif final.excited:
             before, x = run, final.restart  # an excited state: go on from the lowest orbitals
         else:

@@ -89,17 +89,17 @@ def first_bands(o: options.Options, basis) -> int:
     filled = max(o.filled)
     if o.temperature == 0:
         return filled
-    return min(o.nbands or filled + max(4, int(np.ceil(0.2 * filled))), int(basis.counts.min()))
+    return min(o.nbands or filled + max(4, int(np.ceil(0.2 * filled))), basis.fewest)
 
 
 def more_bands(nb: int, basis) -> int:
     """A quarter more."""
-    return min(nb + max(2, nb // 4), int(basis.counts.min()))
+    return min(nb + max(2, nb // 4), basis.fewest)
 
 
 def guess(model, basis, prepared: Prepared, o: options.Options, start: str, inputs, nb: int) -> Guess:
     """Atomic or random orbitals."""
-    key, most = jax.random.key(o.seed), int(basis.counts.min())
+    key, most = jax.random.key(o.seed), basis.fewest
     wanted = wanted_bands(o, max(o.filled), nb, most)
     total = min(max(wanted, nb) + BUFFER, most)
     if start == "atomic":
@@ -116,12 +116,11 @@ def work(psi, start: str) -> np.ndarray:
 
 def point(g: Guess, psi, e, model, basis, prepared: Prepared, o: options.Options):
     """The point made of relaxed orbitals and their levels, and the bands beyond it; None where more bands are needed."""
-    nb, most = g.nb, int(basis.counts.min())
+    nb, most = g.nb, basis.fewest
     total = min(max(g.wanted, nb) + BUFFER, most)
     psi, empty, e = psi[:, :, :nb], psi[:, :, nb:total], e[..., :nb]
     if o.temperature == 0:
-        present = o.problem.fixed_occupations(psi.shape[:3])[..., None]
-        return {"psi": psi * present, "occ": ()}, empty
+        return {"psi": psi, "occ": ()}, empty  # the first step takes the absent bands of a spin out
     f, _, _ = occ.from_levels(e, weights(prepared), prepared.filling, o.temperature, SMEARINGS["fermi-dirac"])
     if o.nbands is not None or float(host(f)[..., -1].max()) < SMALL_OCCUPATION or nb >= most:
         return {"psi": psi, "occ": occupation_parameters(o.problem, e, f, model, basis)}, empty

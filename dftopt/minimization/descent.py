@@ -123,27 +123,17 @@ def start(problem, x, data, method: Method, where=None) -> State:
 
 @partial(jax.jit, static_argnames=("problem", "method", "where"))
 def _start(problem, x, data, method: Method, where) -> State:
-    zero, one = jnp.zeros(()), jnp.ones(())
     at = jax.eval_shape(problem.evaluate, x, data)
     at = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), at)
-    _, frame = jax.eval_shape(problem.retract, x, at.direction, zero)
-    count = jnp.zeros((), int)
-    state = State(
-        x,
-        at,
-        at.direction,
-        method.memory(at, frame),
-        zero,
-        one * method.first_step,
-        one,
-        one * jnp.inf,
-        count,
-        count,
-        count,
-        count,
-        count,
-    )
+    _, frame = jax.eval_shape(problem.retract, x, at.direction, jnp.zeros(()))
+    state = State(x, at, at.direction, method.memory(at, frame), *numbers_before(method)[1:])
     return state if where is None else where(state)
+
+
+def numbers_before(method: Method) -> "Scalars":
+    """The numbers before the first evaluation."""
+    zero, one, count = jnp.zeros(()), jnp.ones(()), jnp.zeros((), int)
+    return Scalars(zero, zero, one * method.first_step, one, one * jnp.inf, count, count, count, count, count)
 
 
 def _pass(problem, data, tol, method: Method, s: State) -> tuple[State, Trace]:
@@ -152,26 +142,80 @@ def _pass(problem, data, tol, method: Method, s: State) -> tuple[State, Trace]:
     x, frame = problem.retract(s.x, s.d, t)
     new = problem.evaluate(x, data)
     d = problem.turn(s.d, frame)
-    slope = dot(new.gradient, d)
-    finite = jnp.isfinite(new.value) & jnp.isfinite(slope)
-    noise = _ROUNDOFF * jnp.abs(new.value) + 1e-15
-    descends = (new.value <= s.at.value + noise) if problem.is_minimum else jnp.asarray(True)
+    slope, gz = dot(new.gradient, d), dot(new.gradient, new.direction)
+    was = Scalars(s.at.value, *(getattr(s, name) for name in Scalars._fields[1:]))
+    trial = judge(problem.is_minimum, method, was, new.value, slope)
+    proposed, memory = method.direction(s.memory, problem, frame, x, d, t, s.at, s.gz, new, gz, trial.accept, first)
+    now, how = go_on(method, was, trial, tol, gz, dot(new.gradient, proposed))
+    next_d = choose(how.steepest, scale(-1.0, new.direction), proposed)
+    retry_d = choose(how.again, scale(-1.0, s.at.direction), s.d)
+    accept = trial.accept
+    state = State(
+        x=choose(accept, x, s.x),
+        at=choose(accept, new, s.at),
+        d=choose(accept, next_d, retry_d),
+        memory=memory,
+        **{name: getattr(now, name) for name in Scalars._fields[1:]},
+    )
+    return state, Trace(now.value, now.error, accept)
+
+
+class Scalars(NamedTuple):
+    """The numbers of a `State`; `value` is that of its point."""
+
+    value: Any
+    slope: Any
+    step: Any
+    gz: Any
+    error: Any
+    tries: Any
+    restarted: Any
+    iterations: Any
+    evaluations: Any
+    status: Any
+
+
+class Trial(NamedTuple):
+    """A trial point: its value and slope, whether it is accepted and finite, and the step that the secant proposes."""
+
+    value: Any
+    slope: Any
+    accept: Any
+    finite: Any
+    secant: Any
+
+
+class How(NamedTuple):
+    """Which direction is next: of an accepted point the steepest one, of a rejected one the steepest once again."""
+
+    steepest: Any
+    again: Any
+
+
+def judge(is_minimum: bool, method: Method, s: Scalars, value, slope) -> Trial:
+    """Whether a trial point is accepted: where the slope along the step has fallen enough and the value has not risen."""
+    first = s.evaluations == 0
+    t = jnp.where(first, 0.0, s.step)
+    finite = jnp.isfinite(value) & jnp.isfinite(slope)
+    noise = _ROUNDOFF * jnp.abs(value) + 1e-15
+    descends = (value <= s.value + noise) if is_minimum else jnp.asarray(True)
     flat = jnp.abs(slope) <= method.curvature * jnp.abs(s.slope)
     accept = first | (finite & descends & (flat | (s.tries >= 3)))
-
     # secant of the slopes; a slope that has not risen asks for a longer step
     rise = slope - s.slope
     secant = jnp.where(rise > 0, -t * s.slope / jnp.where(rise > 0, rise, 1.0), 4 * t)
     secant = jnp.where(finite, secant, 0.1 * t)
     secant = jnp.where(~descends & (secant >= t), 0.3 * t, secant)
     secant = jnp.clip(secant, 0.05 * t, jnp.minimum(4 * t, method.longest))
+    return Trial(value, slope, accept, finite, secant)
 
-    # accepted: the next direction
-    gz = dot(new.gradient, new.direction)
-    proposed, memory = method.direction(s.memory, problem, frame, x, d, t, s.at, s.gz, new, gz, accept, first)
-    down = dot(new.gradient, proposed)
+
+def go_on(method: Method, s: Scalars, trial: Trial, tol, gz, down) -> tuple[Scalars, How]:
+    """The numbers after a trial point, with <gradient, preconditioned gradient> and the slope of the proposed direction."""
+    first = s.evaluations == 0
+    t = jnp.where(first, 0.0, s.step)
+    accept, secant = trial.accept, trial.secant
     steepest = ~(down < -0.05 * gz)  # also where the slope is NaN
-    next_d = choose(steepest, scale(-1.0, new.direction), proposed)
     next_slope = jnp.where(steepest, -gz, down)
     next_step = jnp.where(first, method.first_step, jnp.clip(secant, 0.3 * t, 3 * t))
     # half the first-order decrease of a step, times 4: many more follow; at least twice that of the next step
@@ -180,19 +224,15 @@ def _pass(problem, data, tol, method: Method, s: State) -> tuple[State, Trace]:
     # rejected: another step along d, then once more along steepest descent, then give up
     exhausted = s.tries >= _MAX_TRIES
     again = exhausted & (s.restarted == 0)
-    retry_d = choose(again, scale(-1.0, s.at.direction), s.d)
     retry_slope = jnp.where(again, -s.gz, s.slope)
     retry_step = jnp.where(again, 0.1 * method.first_step, secant)
 
-    done = jnp.where(accept & (error <= tol) & finite, CONVERGED, RUNNING)
-    done = jnp.where(~accept & exhausted & (s.restarted == 1), jnp.where(finite, STUCK, DIVERGED), done)
-    done = jnp.where(first & ~finite, DIVERGED, done)
+    done = jnp.where(accept & (error <= tol) & trial.finite, CONVERGED, RUNNING)
+    done = jnp.where(~accept & exhausted & (s.restarted == 1), jnp.where(trial.finite, STUCK, DIVERGED), done)
+    done = jnp.where(first & ~trial.finite, DIVERGED, done)
     one = jnp.ones((), int)
-    state = State(
-        x=choose(accept, x, s.x),
-        at=choose(accept, new, s.at),
-        d=choose(accept, next_d, retry_d),
-        memory=memory,
+    now = Scalars(
+        value=jnp.where(accept, trial.value, s.value),
         slope=jnp.where(accept, next_slope, retry_slope),
         step=jnp.where(accept, next_step, retry_step),
         gz=jnp.where(accept, gz, s.gz),
@@ -203,7 +243,7 @@ def _pass(problem, data, tol, method: Method, s: State) -> tuple[State, Trace]:
         evaluations=s.evaluations + one,
         status=done.astype(s.status.dtype),  # with the type it came with: or the next call is compiled again
     )
-    return state, Trace(state.at.value, state.error, accept)
+    return now, How(steepest, again)
 
 
 @partial(jax.jit, static_argnames=("problem", "method", "n"), donate_argnames="state")

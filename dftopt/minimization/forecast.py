@@ -15,13 +15,14 @@ COPIES = (
 SECONDS = 6e-9  # per band, point of the grid and transform, with all that goes with them; measured on two cores
 
 
-def forecast(model, basis, nbands: int | None = None) -> dict[str, float]:
+def forecast(model, basis, nbands: int | None = None, kpoints_at_once: int | None = None) -> dict[str, float]:
     """Rough memory and time of a minimization, from its sizes; allocates nothing large.
 
     Args:
         model: the model.
         basis: its basis.
         nbands: bands; default what a small temperature needs.
+        kpoints_at_once: k points on the device together; default all.
 
     Returns:
         `memory_gib` (23 copies of the orbitals, projectors, grids, and the process itself) and `seconds` (15 evaluations
@@ -35,14 +36,15 @@ def forecast(model, basis, nbands: int | None = None) -> dict[str, float]:
     per_element = {e: sum((2 * l + 1) * n for l, n in v.layout) for e, v in model.potentials.items()}
     projectors = sum(per_element[e] for e in model.structure.symbols)
     points = float(np.prod(np.array(basis.fft, float)))
-    orbitals = COPIES * model.nspin * basis.nk * bands * waves
+    held = min(basis.nk, kpoints_at_once or basis.nk)
+    orbitals = COPIES * model.nspin * held * bands * waves
     number = 16 if np.any(basis.kpoints.k) else 8  # bytes: complex, or real at Gamma
-    memory = (number * (orbitals + basis.nk * projectors * waves) + 320 * points) / 2**30 + PROCESS_GIB
+    memory = (number * (orbitals + held * projectors * waves) + 320 * points) / 2**30 + PROCESS_GIB
     seconds = EVALUATIONS * 3 * model.nspin * basis.nk * bands * SECONDS * points
     return {"memory_gib": float(memory), "seconds": float(seconds)}
 
 
-def refuse_too_large(model, basis, nbands) -> None:
+def refuse_too_large(model, basis, nbands, kpoints_at_once: int | None = None) -> None:
     """Refuse what does not fit this machine.
 
     Raises:
@@ -50,11 +52,13 @@ def refuse_too_large(model, basis, nbands) -> None:
     """
     if nbands is not None and (isinstance(nbands, bool) or not isinstance(nbands, (int, np.integer))):
         raise InputError(f"nbands = {nbands!r} must be a whole number.")
-    need = forecast(model, basis, None if nbands is None else int(nbands))["memory_gib"]
+    need = lambda held: forecast(model, basis, None if nbands is None else int(nbands), held)["memory_gib"]
     limit = checks.memory_limit_gib()
-    if need > limit:
+    if need(kpoints_at_once) > limit:
+        fewer = "" if basis.nk == 1 or need(1) > limit else " Or give kpoints_at_once: the others then wait on disk."
         raise InputError(
-            f"the calculation needs about {need:.3g} GiB ({basis.nk} k points, ecut = {basis.ecut * HARTREE_IN_EV:.0f} eV, cell of "
+            f"the calculation needs about {need(kpoints_at_once):.3g} GiB "
+            f"({basis.nk} k points, ecut = {basis.ecut * HARTREE_IN_EV:.0f} eV, cell of "
             f"{model.structure.volume * BOHR_IN_ANGSTROM**3:.0f} angstrom^3); this machine has {limit:.3g} GiB. "
-            "Lower ecut, kpts or nbands, or take a smaller cell."
+            f"Lower ecut, kpts or nbands, or take a smaller cell.{fewer}"
         )

@@ -6,9 +6,10 @@ from typing import Any
 from dftopt.bases.devices import shares
 from dftopt.bases.gaussians import Gaussians
 from dftopt.energy.prepared import Prepared, prepare
-from dftopt.minimization import molecule, options, several
+from dftopt.errors import InputError
+from dftopt.minimization import by_blocks, molecule, options, several
 from dftopt.minimization import start as starting
-from dftopt.minimization.attempts import arrive
+from dftopt.minimization.attempts import IN_MEMORY, arrive
 from dftopt.minimization.begin import Begin, are_real, as_found, starting_point
 from dftopt.minimization.checkpoint import Checkpoint, identity
 from dftopt.minimization.clock import Clock, make_room
@@ -17,6 +18,7 @@ from dftopt.minimization.loop import Run
 from dftopt.minimization.moments import patterns, starting_moments
 from dftopt.minimization.result import Result, Start
 from dftopt.minimization.tell import teller
+from dftopt.minimization.zone import Zone
 from dftopt.precision import one_blas_thread
 
 
@@ -39,6 +41,7 @@ def minimize(
     progress=None,
     orthonormalization: str = "cholesky",
     inputs: dict | None = None,
+    kpoints_at_once: int | None = None,
 ) -> Any:
     """Minimize the free energy of a model in a basis.
 
@@ -70,6 +73,8 @@ def minimize(
         orthonormalization: "cholesky", "qr" or "loewdin".
         inputs: continuous inputs in place of `model.inputs()`: positions, strain (at the same plane waves), parameters
             of potentials and functional.
+        kpoints_at_once: hold so many k points on the device and the others on disk (in TMPDIR), for meshes beyond memory;
+            the same minimum, by conjugate gradients. Default all.
 
     Returns:
         The `Result`; look at its `verdict`. Of lists a list of results, each as its own run would give it.
@@ -79,6 +84,8 @@ def minimize(
             is allocated.
     """
     if isinstance(basis, Gaussians):
+        if kpoints_at_once is not None:
+            raise InputError(f"kpoints_at_once = {kpoints_at_once!r}: a molecule has no k points. Leave it out.")
         return molecule.minimize(
             model, basis, temperature=temperature, smearing=smearing, nbands=nbands, magnetization=magnetization,
             parametrization=parametrization, minimizer=minimizer, tol=tol, maxiter=maxiter, seed=seed, start=start, starts=starts,
@@ -92,16 +99,20 @@ def minimize(
     o = options.check(
         model, basis, temperature=temperature, smearing=smearing, nbands=nbands, magnetization=magnetization,
         parametrization=parametrization, minimizer=minimizer, orthonormalization=orthonormalization, tol=tol,
-        maxiter=maxiter, seed=seed, starts=starts,
+        maxiter=maxiter, seed=seed, starts=starts, kpoints_at_once=kpoints_at_once,
     )  # fmt: skip
-    refuse_too_large(model, basis, o.nbands)
+    refuse_too_large(model, basis, o.nbands, o.kpoints_at_once)
     options.check_processes(checkpoint)
     kept = lambda name: None if checkpoint is None else Checkpoint(name, identity(model, basis, o))
     if inputs is not None:
         options.check_inputs(inputs, model, basis)
-    devices = 1 if o.parametrization == "row-norm" else shares(basis.nk)  # its matrix mixes all k points
-    real = are_real(basis, o, start)
-    prepared = prepare(model, basis, inputs, magnetization=o.magnetization, devices=devices, real=real)
+    prepared: Prepared | Zone
+    if o.kpoints_at_once is not None and o.kpoints_at_once < basis.nk:
+        prepared = Zone.of_device(model, basis, inputs, o.kpoints_at_once, o.magnetization)
+    else:
+        devices = 1 if o.parametrization == "row-norm" else shares(basis.nk)  # its matrix mixes all k points
+        real = are_real(basis, o, start)
+        prepared = prepare(model, basis, inputs, magnetization=o.magnetization, devices=devices, real=real)
     tell = teller(progress, len(model.structure))
     if o.starts == 1:
         kept_here = kept(checkpoint)
@@ -117,13 +128,29 @@ def minimize(
 
 
 def _from_start(
-    model, basis, prepared: Prepared, o: options.Options, start, moments, tell, clock, inputs, kept: Checkpoint | None
+    model,
+    basis,
+    held: Prepared | Zone,
+    o: options.Options,
+    start,
+    moments,
+    tell,
+    clock,
+    inputs,
+    kept: Checkpoint | None,
 ) -> Result:
+    prepared = held.shared if isinstance(held, Zone) else held
+    how = by_blocks.how(held) if isinstance(held, Zone) else IN_MEMORY
     saved = kept.read() if kept else None
     if saved is not None:
         x = starting.compact(saved.x, prepared)
         begin, before = Begin(x, x["psi"][:, :, :0], saved.hamiltonians), Run.of(saved)
-        return arrive(model, basis, prepared, replace(o, filled=saved.filled), begin, tell, clock, inputs, kept, before)
+        return arrive(
+            model, basis, prepared, replace(o, filled=saved.filled), begin, tell, clock, inputs, kept, before, how=how
+        )
     o = as_found(o, start)
-    begin = starting_point(model, basis, prepared, o, start, moments, inputs)
-    return arrive(model, basis, prepared, o, begin, tell, clock, inputs, kept)
+    if isinstance(held, Zone):
+        begin = by_blocks.starting_point(held, o, start, moments)
+    else:
+        begin = starting_point(model, basis, prepared, o, start, moments, inputs)
+    return arrive(model, basis, prepared, o, begin, tell, clock, inputs, kept, how=how)

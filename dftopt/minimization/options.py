@@ -16,6 +16,7 @@ from dftopt.minimization.smearing import smearing as find_smearing
 
 HOTTEST = 100.0  # hartree, 30 million kelvin; core electrons are ionized long before
 MINIMIZERS = ("auto", "cg", "lbfgs", "gradient-descent", "adam")
+BLOCKWISE = ("auto", "cg", "gradient-descent")  # where a block of k points is on the device at a time
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Options:
     magnetization: float | None = None
     filled: tuple[int, ...] = ()
     starts: int = 1
+    kpoints_at_once: int | None = None
 
     @property
     def problem(self) -> Problem:
@@ -65,6 +67,7 @@ def check(
     maxiter,
     seed,
     starts,
+    kpoints_at_once=None,
 ) -> Options:
     """Check everything that `minimize` is given.
 
@@ -93,6 +96,8 @@ def check(
     nbands = _check_bands(model, basis, max(filled), nbands)
     parametrization = common.parametrization
     _check_parametrization(model, basis, temperature, kind, smearing, parametrization, magnetization)
+    if kpoints_at_once is not None:
+        kpoints_at_once = _check_blocks(kpoints_at_once, minimizer, parametrization)
     return Options(
         temperature,
         str(smearing).lower(),
@@ -106,6 +111,7 @@ def check(
         magnetization,
         filled,
         starts,
+        kpoints_at_once,
     )
 
 
@@ -155,6 +161,25 @@ def check_common(
 def is_solver(solver) -> bool:
     """Whether it is an optax transformation or a jaxopt solver."""
     return hasattr(solver, "update") and (hasattr(solver, "init") or hasattr(solver, "init_state"))
+
+
+def _check_blocks(kpoints_at_once, minimizer, parametrization: str) -> int:
+    remedy = "It counts the k points that are on the device together."
+    n = checks.check_whole("kpoints_at_once", kpoints_at_once, remedy=remedy)
+    if minimizer not in BLOCKWISE:
+        raise InputError(
+            f"kpoints_at_once = {n} goes with minimizer = 'cg' or 'gradient-descent', not {minimizer!r}: the others keep more orbitals "
+            "than a block. Leave one of them out."
+        )
+    if parametrization == "row-norm":
+        raise InputError(
+            f"kpoints_at_once = {n}: the matrix of parametrization = 'row-norm' mixes all k points. Use 'auxiliary' or 'capped-simplex'."
+        )
+    if jax.process_count() > 1:
+        raise InputError(
+            f"kpoints_at_once = {n}: {jax.process_count()} processes share the k points already. Leave kpoints_at_once out."
+        )
+    return n
 
 
 def _check_bands(model, basis, need: int, nbands) -> int | None:

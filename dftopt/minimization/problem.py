@@ -26,9 +26,14 @@ from dftopt.minimization.smearing import Smearing
 PARAMETRIZATIONS = ("fixed", "row-norm", "capped-simplex", "auxiliary")
 
 
-def _rotate(q, x):
+def rotate(q, x):
     """Rows x_i -> sum_j x_j q_ji."""
     return jnp.einsum("...ji,...jg->...ig", q, x)
+
+
+def norms(r):
+    """Norms of residuals (..., npw)."""
+    return jnp.sqrt(jnp.sum(r.real**2 + r.imag**2, -1))
 
 
 def _hermitian(m):
@@ -93,25 +98,32 @@ class Problem:
         f, mu, entropy = self.occupations(x, data)
         extrapolation = 0.0 if self.parametrization == "fixed" else self.kind.extrapolation
         e, hpsi = energies_and_hpsi(psi, f, prepared, entropy, extrapolation)
-        h = _hermitian(overlap(psi, hpsi))
-        r = hpsi - _rotate(h, psi)
-        kinetic = jnp.sum((psi.real**2 + psi.imag**2) * prepared.orbitals.half_q2[:, None], axis=-1)
-        z = teter(prepared.orbitals.half_q2[:, None], kinetic) * r * prepared.orbitals.mask[:, None]
-        z = z - _rotate(overlap(psi, z), psi)
+        h, r, z = self.residuals(psi, hpsi, prepared.orbitals)
         gradient, direction = self.tangents(x, f, mu, h, r, z, w, temperature)
-        info = {
-            "energies": e,
-            "f": f,
-            "mu": jnp.asarray(mu),
-            "h": h,
-            "residual": jnp.sqrt(jnp.sum(r.real**2 + r.imag**2, -1)),
-        }
-        return Evaluation(e.free, gradient, direction, info)
+        return Evaluation(e.free, gradient, direction, self.info(e, f, mu, h, norms(r)))
+
+    @staticmethod
+    def info(energies, f, mu, h, residual) -> dict:
+        """What is kept of an evaluation."""
+        return {"energies": energies, "f": f, "mu": jnp.asarray(mu), "h": h, "residual": residual}
+
+    @staticmethod
+    def residuals(psi, hpsi, orbitals):
+        """H among the orbitals, residuals r = H psi - psi H, and preconditioned ones."""
+        h = _hermitian(overlap(psi, hpsi))
+        r = hpsi - rotate(h, psi)
+        kinetic = jnp.sum((psi.real**2 + psi.imag**2) * orbitals.half_q2[:, None], axis=-1)
+        z = teter(orbitals.half_q2[:, None], kinetic) * r * orbitals.mask[:, None]
+        return h, r, z - rotate(overlap(psi, z), psi)
+
+    @staticmethod
+    def gradient(r, f, w):
+        """Of the orbitals; outside [0, 1] the sign of f must not turn the descent of an orbital around."""
+        return 2 * (w * jnp.abs(f))[..., None] * r
 
     def tangents(self, x, f, mu, h, r, z, w, temperature):
         """Gradient and preconditioned gradient, from H among the orbitals, residuals r and preconditioned ones z."""
-        # outside [0, 1] the sign of f must not turn the descent of an orbital around
-        gradient = {"perp": 2 * (w * jnp.abs(f))[..., None] * r}
+        gradient = {"perp": self.gradient(r, f, w)}
         direction = {"perp": z}
         h_diag = jnp.real(jnp.diagonal(h, axis1=-2, axis2=-1))
         if self.parametrization == "auxiliary":
@@ -160,12 +172,12 @@ class Problem:
             return {"psi": self.orthonormalize(psi), "occ": ()}, jnp.broadcast_to(eye, (*psi.shape[:3], psi.shape[2]))
         if self.parametrization == "auxiliary":
             e, q = jnp.linalg.eigh(x["occ"][..., None] * eye + t * d["occ"])
-            return {"psi": self.orthonormalize(_rotate(q, psi)), "occ": e}, q
+            return {"psi": self.orthonormalize(rotate(q, psi)), "occ": e}, q
         q = occ.cayley(t * d["rot"])
         moved = x["occ"] + t * d["occ"]
         if self.parametrization == "row-norm":
             moved = occ.orthonormal_columns(moved)
-        return {"psi": self.orthonormalize(_rotate(q, psi)), "occ": moved}, q
+        return {"psi": self.orthonormalize(rotate(q, psi)), "occ": moved}, q
 
     def transport(self, v, x, q):
         """Carry a tangent along the last retraction to its end point x."""
@@ -176,7 +188,7 @@ class Problem:
         if self.parametrization == "fixed":
             return v
         qh = q.conj().swapaxes(-1, -2)
-        turned = {"perp": _rotate(q, v["perp"])} | {name: v[name] for name in v if name != "perp"}
+        turned = {"perp": rotate(q, v["perp"])} | {name: v[name] for name in v if name != "perp"}
         for name in ("rot", "occ") if self.parametrization == "auxiliary" else ("rot",):
             if name in v:
                 turned[name] = qh @ v[name] @ q
@@ -185,7 +197,7 @@ class Problem:
     def project(self, v, x):
         """The tangent at x nearest to v."""
         psi = x["psi"]
-        out = v | {"perp": v["perp"] - _rotate(overlap(psi, v["perp"]), psi)}
+        out = v | {"perp": v["perp"] - rotate(overlap(psi, v["perp"]), psi)}
         if self.parametrization == "row-norm":
             u, g = x["occ"], v["occ"]
             out["occ"] = g - u @ (0.5 * (u.T @ g + g.T @ u))

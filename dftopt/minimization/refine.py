@@ -84,7 +84,12 @@ class Settled(NamedTuple):
 @jax.jit
 def potential_seen(psi, f, prepared: Prepared) -> Seen:
     """See `Seen`; f (s, k, b)."""
-    summed, _, _ = orbital_terms(psi, f * weights(prepared), prepared.orbitals, prepared.band_block)
+    return seen_of(orbital_terms(psi, f * weights(prepared), prepared.orbitals, prepared.band_block)[0], prepared)
+
+
+@jax.jit
+def seen_of(summed, prepared: Prepared) -> Seen:
+    """The same of sums over orbitals, see `orbital_terms`."""
     seen = fields(summed, prepared)
     charge = jnp.sum(seen.rho_G[:, 0, 0, 0].real) * prepared.volume
     absolute = jnp.mean(jnp.abs(seen.rho[0] - seen.rho[-1])) * prepared.volume
@@ -112,7 +117,7 @@ def to_settle(x, empty, prepared: Prepared, problem: Problem, o: options.Options
     psi = x["psi"]
     ns, _, nb, npw = psi.shape
     nk = basis.nk  # devices may share a few more, see `bases.devices`
-    most = int(basis.counts.min())
+    most = basis.fewest
     wanted = wanted_bands(o, max(o.filled), nb, most)
     total = min(max(wanted, nb) + BUFFER, most)
     empty = empty[:, :, : total - nb]
@@ -151,7 +156,7 @@ def finish(
     full, e, norms, f = found.psi, found.eigenvalues, found.norms, info["f"]
     ns, nb, nk = full.shape[0], x["psi"].shape[2], basis.nk
     filled = np.array(o.filled)
-    wanted = wanted_bands(o, max(o.filled), nb, int(basis.counts.min()))
+    wanted = wanted_bands(o, max(o.filled), nb, basis.fewest)
     e, norms = host(e)[:, :nk, :wanted], host(norms)[:, :nk, :wanted]
     h, f = host(info["h"])[:, :nk], host(f)[:, :nk]
     w = host(weights(prepared))[:, :nk]

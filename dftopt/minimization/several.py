@@ -133,6 +133,7 @@ def _is_suited(model, basis, o: options.Options) -> bool:
     if (
         not isinstance(basis, PlaneWaves)
         or o.starts > 1
+        or o.kpoints_at_once is not None
         or not isinstance(o.minimizer, str)
         or o.minimizer not in METHODS
     ):

@@ -86,7 +86,7 @@ def atomic_orbitals_and_noise(key, model, basis, prepared: Prepared, inputs, lea
         atoms = dict.fromkeys(s.species, ())
     radial, layout = shells_of(atoms, s.species)
     count = sum(2 * l + 1 for i in s.species_of for l in layout[i])
-    most = int(basis.counts.min())
+    most = basis.fewest
     noise = random_orbitals(key, (model.nspin, basis.nk, min(max(count, least), most), basis.npw), prepared.orbitals)
     if not 0 < count <= most:
         return noise
