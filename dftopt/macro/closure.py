@@ -2,16 +2,20 @@ r"""Closure: coordinates learned next to the observables, so that together they 
 
 The encoder sees features of a microscopic state: those the simulator offers (`features(state) -> (F,)`, invariant under the
 symmetries of the problem), else the state itself as one row of numbers. They are reduced to principal components x, and the
-learned coordinates are $u = W [x_{1..k} + r(x) - p(z)]$ with r a small residual network, zero at the start: training begins
-from the principal components. On a lattice x + r belongs to a patch, and that of the whole system is the mean over the
-patches that tile it: invariant under permutations and translations of patches by construction, and a partial evolution
-changes one term of it. p is the polynomial of the observables z that is nearest over the data, and W is such that u has
-covariance 1, at every step of training: what the observables say already, the scale and the rotation of u are then no freedom
-by which a likelihood could grow without meaning.
+learned coordinates are $u = W(z) [x_{1..k} + r(x) - p(z)]$ with r a small residual network, zero at the start: training begins
+from the principal components. Where the system evolves as a whole, these are first freed of what the observables z say of
+them (mean 0 and variance 1 at every z), and turned so that the slowest come first: what is fast has variance, too. On a
+lattice x + r belongs to a patch, and that of the whole system is the mean over the patches that tile it: invariant under
+permutations and translations of patches by construction, and a partial evolution changes one term of it. p is the function
+of z that is nearest over the data, and W such that u has covariance 1, for one observable at every z, at every step of
+training: what the observables say already, the scale and the rotation of u are then no freedom by which a likelihood could
+grow without meaning, as by a slow coordinate that repeats a slow observable, or one that rests somewhere.
 
 Trained is, together, the likelihood of the increments of z and of u under an equation without structure (noise of z and u
 independent: a u that repeats z gains nothing), and the error of a decoder that recovers the components x from z and u. With
-u of unit variance, high likelihood means increments of small noise: slow coordinates. The equation is thrown away;
+u of unit variance and a noise of u that is the same everywhere, high likelihood means high correlation with what follows:
+slow coordinates. (With a noise that depends on u it would grow without end, by a u that rests but for rare leaps.) The
+equation is thrown away;
 `macro.fit` learns its own on the coordinates found. The number k is chosen by what matters in the end: the held-out likelihood of
 the observables alone given (z, u), which can be compared between numbers (`choose_closure`).
 
@@ -30,13 +34,15 @@ import optax
 
 from dftopt.errors import InputError
 from dftopt.macro import checks
-from dftopt.macro.data import Increments, rolled
+from dftopt.macro.components import components_of, features_of_rows, free, projected
+from dftopt.macro.data import Increments
+from dftopt.macro.given import basis, freed, functions, weights, what_is_given
 from dftopt.macro.networks import Layers, apply, cholesky, network, solve_lower
 from dftopt.macro.onsager import Model, drift, initial, sigma
-from dftopt.macro.statistics import features
 
-COMPONENTS = 12
 STEPS, BATCH, RATE, WIDTH = 1500, 512, 3e-3, 32
+SMALL = 1e-6
+OWN = ("mean", "components", "slope", "covariance")  # arrays of a closure
 RECONSTRUCTION = 0.5  # weight of the decoder's error, each component of unit variance
 
 
@@ -48,9 +54,11 @@ class Closure:
         mean: (F,) of the features.
         components: (P, F) principal components, each scaled to unit variance of patches.
         layers: residual network P -> k.
-        of_z: centre, spread (d,) and triangular factor (Q, Q) of the orthonormal polynomials of the observables.
+        of_z: centre, spread (d,), triangular factor (Q, Q) and knots of the orthonormal functions of the observables.
         slope: (Q, k) what is taken off of these.
-        factor: (k, k) lower triangular, W its inverse.
+        covariance: (knots, k, k) given z, whose interpolation is L L^T, W the inverse of L.
+        given: mean (Q, P) and variance (knots, P) of the components given z, and the turn (P, P) that brings the slowest
+            first; empty where patches evolve.
         explained: share of the variance of the features that the P components hold.
         recovered: share of the variance of the components that the decoder recovers on held-out data.
         log_likelihood: held-out, per row, of the observables' increments.
@@ -61,9 +69,10 @@ class Closure:
     mean: np.ndarray
     components: np.ndarray
     layers: Layers
-    of_z: tuple[np.ndarray, np.ndarray, np.ndarray]
+    of_z: tuple[np.ndarray, ...]
     slope: np.ndarray
-    factor: np.ndarray
+    covariance: np.ndarray
+    given: tuple[np.ndarray, ...]
     explained: float
     recovered: float
     log_likelihood: float
@@ -73,87 +82,21 @@ class Closure:
     def coordinates(self, z: np.ndarray, features: np.ndarray) -> np.ndarray:
         """Learned coordinates (S, k) from observables z (S, d) and features (S, K, F) of the K patches."""
         x = (np.asarray(features, float) - self.mean) @ self.components.T
-        e = np.asarray(_encode_all(self.layers, jnp.asarray(x.reshape(-1, x.shape[-1])), len(self.factor)))
-        e = e.reshape(*x.shape[:-1], -1).mean(1) - polynomials(self.of_z, z) @ self.slope
-        return np.linalg.solve(self.factor, e[..., None])[..., 0]
+        x = freed(x, np.asarray(z)[:, None], self.of_z, self.given) if self.given else x
+        e = np.asarray(_encode_all(self.layers, jnp.asarray(x.reshape(-1, x.shape[-1])), self.covariance.shape[-1]))
+        e = e.reshape(*x.shape[:-1], -1).mean(1) - functions(self.of_z, z) @ self.slope
+        return self.whitened(z, e)
+
+    def whitened(self, z: np.ndarray, e: np.ndarray) -> np.ndarray:
+        """W(z) e for z (..., d) and e (..., k)."""
+        return np.linalg.solve(_factors(np.linalg.cholesky, weights(self.of_z, z), self.covariance), e[..., None])[
+            ..., 0
+        ]
 
 
-def polynomials(of_z, z: np.ndarray) -> np.ndarray:
-    """Orthonormal polynomials (..., Q) of observables z (..., d), the constant among them."""
-    centre, spread, L = of_z
-    flat = ((z - centre) / spread).reshape(-1, z.shape[-1])
-    return np.linalg.solve(L, features(flat, 3 if z.shape[-1] == 1 else 2).T).T.reshape(*z.shape[:-1], -1)
-
-
-def _basis(z):
-    centre, spread = z.mean(0), z.std(0)
-    Q = features((z - centre) / spread, 3 if z.shape[1] == 1 else 2)
-    return centre, spread, np.linalg.cholesky(Q.T @ Q / len(Q) + 1e-9 * np.eye(Q.shape[1]))
-
-
-def features_of(state, function, axes: int) -> np.ndarray:
-    """Features (*axes, F) of states with `axes` leading axes: those of `function`, else the states as rows of numbers."""
-    leaves = [np.asarray(a) for a in jax.tree.leaves(state)]
-    lead = leaves[0].shape[:axes]
-    if function is None:
-        return np.concatenate([a.reshape(*lead, -1).astype(float) for a in leaves], -1)
-    flat = jax.tree.map(lambda a: jnp.asarray(a).reshape(-1, *a.shape[axes:]), state)
-    return np.asarray(_features(function, flat)).reshape(*lead, -1)
-
-
-@partial(jax.jit, static_argnums=0)
-def _features(function, states):
-    return jax.vmap(function)(states)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Features, or their components, of snapshots and of evolved patches.
-
-    Args:
-        x0: (S, K, F) of the K patches of each snapshot.
-        which: (m,) the patch of the snapshot that evolved.
-        x1: (m, R, F) after.
-    """
-
-    x0: np.ndarray
-    which: np.ndarray
-    x1: np.ndarray
-
-
-def _features_of_rows(data: Increments) -> _Rows:
-    if data.snapshots is None:
-        raise InputError("A closure needs microscopic states: macro.sample(..., snapshots=True) keeps them.")
-    if data.block is None:
-        before = features_of(data.snapshots, data.features, 1)[:, None]
-        return _Rows(before, np.zeros(len(data), int), features_of(data.evolved, data.features, 2))
-    _, first = np.unique(data.snapshot, return_index=True)
-    if data.corner is None or len(first) < len(data.states):
-        raise InputError("A closure needs rows from every snapshot: learn it before rows are picked.")
-    corner = data.corner[first]  # the tiles of a snapshot share the shift of its first row
-    sites, block = np.array(data.sites), np.array(data.block)
-    offset = (data.corner - corner[data.snapshot]) % sites
-    if (offset % block).any():
-        raise InputError("The patches of a snapshot do not tile it: leave patches= of macro.sample at its default.")
-    before = features_of(data.tiles(rolled(data.snapshots, corner)), data.features, 2)
-    inner = data.evolved[(slice(None), slice(None), *(slice(b) for b in data.block))]
-    which = np.ravel_multi_index(tuple((offset // block).T), tuple(sites // block))
-    return _Rows(before, which, features_of(inner, data.features, 2))
-
-
-def _components(data: Increments) -> tuple[_Rows, np.ndarray, np.ndarray, float]:
-    """Principal components of the rows; mean (F,), components (P, F) and the variance they explain."""
-    rows = _features_of_rows(data)
-    flat = rows.x0.reshape(-1, rows.x0.shape[-1])
-    mean = flat.mean(0)
-    values, vectors = np.linalg.eigh(np.cov(flat.T).reshape(len(mean), len(mean)))
-    order = [i for i in np.argsort(values)[::-1][:COMPONENTS] if values[i] > 1e-10 * values.max()]
-    components = vectors[:, order].T / np.sqrt(values[order])[:, None]
-    return _project(rows, mean, components), mean, components, float(values[order].sum() / values.sum())
-
-
-def _project(rows: _Rows, mean, components) -> _Rows:
-    return _Rows((rows.x0 - mean) @ components.T, rows.which, (rows.x1 - mean) @ components.T)
+def _factors(cholesky, w, covariance):
+    """Triangular factors (..., k, k) of covariances interpolated with weights (..., knots)."""
+    return cholesky((w @ covariance.reshape(len(covariance), -1)).reshape(*w.shape[:-1], *covariance.shape[1:]))
 
 
 def learn(data: Increments, k: int, seed: int = 0) -> tuple[Closure | None, Increments]:
@@ -183,9 +126,9 @@ def in_coordinates(closure: Closure, data: Increments) -> Increments:
     Raises:
         InputError: no microscopic states, or patches that do not tile.
     """
-    rows = _project(_features_of_rows(data), closure.mean, closure.components)
-    k = len(closure.factor)
-    finish = lambda e: np.linalg.solve(closure.factor, e[..., None])[..., 0]
+    rows = projected(features_of_rows(data), closure.mean, closure.components)
+    rows = free(rows, data, closure.of_z, closure.given)
+    k = closure.covariance.shape[-1]
 
     def encode(x):
         return np.asarray(_encode_all(closure.layers, jnp.asarray(x.reshape(-1, x.shape[-1])), k)).reshape(
@@ -193,14 +136,14 @@ def in_coordinates(closure: Closure, data: Increments) -> Increments:
         )
 
     e0, e1 = encode(rows.x0), encode(rows.x1)
-    tiles = rows.x0.shape[1]
-    psi = polynomials(closure.of_z, data.states)
-    u0 = finish(e0.mean(1) - psi @ closure.slope)
-    psi1 = polynomials(closure.of_z, data.z0[:, None] + (data.z1 - data.z0[:, None]) / data.factor[:, None, None])
-    change = (e1 - e0[data.snapshot, rows.which][:, None]) / tiles - (
-        psi1 - psi[data.snapshot][:, None]
-    ) @ closure.slope
-    u1 = finish(data.factor[:, None, None] * change) + u0[data.snapshot][:, None]
+    tiles, of_z = rows.x0.shape[1], closure.of_z
+    psi, at = functions(of_z, data.states), _later(data)
+    own = e0.mean(1) - psi @ closure.slope
+    change = (e1 - e0[data.snapshot, rows.which][:, None]) / tiles
+    change = change - (functions(of_z, at) - psi[data.snapshot][:, None]) @ closure.slope
+    u0 = closure.whitened(data.states, own)
+    u1 = u0[data.snapshot][:, None]
+    u1 = u1 + data.factor[:, None, None] * (closure.whitened(at, own[data.snapshot][:, None] + change) - u1)
     states, z1 = np.concatenate([data.states, u0], 1), np.concatenate([data.z1, u1], 2)
     away = z1 - z1.mean(1, keepdims=True)
     R = data.replicas
@@ -209,6 +152,11 @@ def in_coordinates(closure: Closure, data: Increments) -> Increments:
     names = (*(data.names or tuple(f"z{i}" for i in range(data.dimension))), *(f"closure {i + 1}" for i in range(k)))
     more = replace(data, states=states, z1=z1, b_hat=b_hat, D_hat=D_hat, estimator="steps", names=names)
     return replace(more, snapshots=None, evolved=None, features=None)
+
+
+def _later(data: Increments) -> np.ndarray:
+    """Observables (m, R, d) of the whole system once a patch has evolved: increments without their amplification."""
+    return data.z0[:, None] + (data.z1 - data.z0[:, None]) / data.factor[:, None, None]
 
 
 def choose_closure(data: Increments, largest: int = 3, seed: int = 0) -> tuple[int, list[tuple[int, float, float]]]:
@@ -231,7 +179,13 @@ def choose_closure(data: Increments, largest: int = 3, seed: int = 0) -> tuple[i
 
 
 def _train(data: Increments, k: int, seed: int) -> tuple[Closure, np.ndarray]:
-    rows, mean, components, explained = _components(data)
+    rows, mean, components, explained = components_of(data)
+    of_z = basis(data.states)
+    given: tuple[np.ndarray, ...] = ()
+    if data.block is None:
+        own = rows.x0[data.snapshot, 0]
+        given = what_is_given(of_z, data.z0, own, data.z1, rows.x1)
+        rows = free(rows, data, of_z, given)
     P, d = rows.x0.shape[-1], data.dimension
     if k > P:
         raise InputError(f"closure = {k}: the microscopic states have {P} principal components.")
@@ -251,6 +205,7 @@ def _train(data: Increments, k: int, seed: int) -> tuple[Closure, np.ndarray]:
         "encoder": network(one, (P, WIDTH, WIDTH, max(k, 1)), last=0.01),
         "decoder": network(two, (d + k, WIDTH, WIDTH, P)),
         "equation": initial(three, model, noise, 1.0),
+        "quiet": jnp.log(jnp.asarray(noise[d:])),
     }
     params = jax.tree.map(lambda x: x.astype(jnp.float32), params)
     rng = np.random.default_rng([seed, 7])
@@ -259,10 +214,9 @@ def _train(data: Increments, k: int, seed: int) -> tuple[Closure, np.ndarray]:
     single = lambda *arrays: tuple(jnp.asarray(a, jnp.float32) for a in arrays)
     own = rows.x0[data.snapshot, rows.which]
     # The patch that evolves enters with its own value; the rest of the mean over patches comes from the snapshot.
-    of_z = _basis(data.states)
-    psi = polynomials(of_z, data.z0)
-    psi1 = polynomials(of_z, data.z0[:, None] + (data.z1 - data.z0[:, None]) / data.factor[:, None, None])
-    parts = (y0, dy, rows.x1, own, data.dt, data.factor, psi, psi1 - psi[:, None])
+    psi = functions(of_z, data.z0)
+    near = weights(of_z, data.z0), weights(of_z, _later(data))
+    parts = (y0, dy, rows.x1, own, data.dt, data.factor, psi, functions(of_z, _later(data)) - psi[:, None], *near)
     x0 = jnp.asarray(rows.x0, jnp.float32)
     place = np.flatnonzero(~held)
     batch = min(BATCH, len(place))
@@ -271,10 +225,11 @@ def _train(data: Increments, k: int, seed: int) -> tuple[Closure, np.ndarray]:
     params = _optimize(model, k, params, x0, jnp.asarray(data.snapshot), everything, jnp.asarray(order))
     # W over all snapshots, then the held-out scores
     e = np.asarray(_encode_all(params["encoder"], x0.reshape(-1, P), k), float).reshape(*rows.x0.shape[:2], k).mean(1)
-    everywhere = polynomials(of_z, data.states)
+    everywhere = functions(of_z, data.states)
     slope = everywhere.T @ e / len(e)
-    factor = np.linalg.cholesky(np.cov((e - everywhere @ slope).T).reshape(k, k)) if k else np.zeros((0, 0))
-    white = jnp.asarray(slope, jnp.float32), jnp.asarray(factor, jnp.float32)
+    e, w = e - everywhere @ slope, weights(of_z, data.states)
+    covariance = _covariance(w, e, np)
+    white = tuple(jnp.asarray(x, jnp.float32) for x in (slope, covariance))
     test = np.flatnonzero(held)
     value, error = [], []
     for first in range(0, len(test), 4096):
@@ -288,10 +243,10 @@ def _train(data: Increments, k: int, seed: int) -> tuple[Closure, np.ndarray]:
         for g in np.unique(data.trajectory[data.snapshot[test]])
     ]
     layers = jax.tree.map(lambda x: jnp.asarray(x, float), params["encoder"])
-    variance = rows.x0.mean(1).var(0).sum()
+    size = rows.x0.mean(1).var(0).sum()
     return (
         Closure(
-            mean, components, layers, of_z, slope, factor, explained, float(1 - lost.mean() / variance),
+            mean, components, layers, of_z, slope, covariance, given, explained, float(1 - lost.mean() / size),
             float(np.mean(by_group)), float(np.std(by_group) / max(len(by_group) - 1, 1) ** 0.5), data.block,
         ),
         np.array(by_group),
@@ -309,7 +264,7 @@ def _encode_all(layers, x, k):
 
 def _coordinates(k, params, x0, parts, white):
     """(B, d + k) coordinates and (B, R, d + k) increments of rows in scaled units."""
-    y0, dy, x1, own, _, factor, psi, dpsi = parts
+    y0, dy, x1, own, _, factor, psi, dpsi, w0, w1 = parts
     if k == 0:
         return y0, dy
     encode = lambda x: jax.vmap(lambda row: _encode(params["encoder"], row, k))(x.reshape(-1, x.shape[-1])).reshape(
@@ -318,14 +273,21 @@ def _coordinates(k, params, x0, parts, white):
     e0 = encode(x0).mean(1)
     slope = psi.T @ e0 / len(e0) if white is None else white[0]
     e0 = e0 - psi @ slope
-    if white is None:
-        centred = e0 - e0.mean(0)
-        L = cholesky(centred.T @ centred / len(e0) + 1e-6 * jnp.eye(k, dtype=e0.dtype))
-    else:
-        L = white[1]
+    covariance = _covariance(w0, e0, jnp) if white is None else white[1]
     change = (encode(x1) - encode(own)[:, None]) / x0.shape[1] - dpsi @ slope
-    scale = lambda e: jax.vmap(partial(solve_lower, L))(e.reshape(-1, k)).reshape(e.shape)
-    return jnp.concatenate([y0, scale(e0)], 1), jnp.concatenate([dy, scale(factor[:, None, None] * change)], 2)
+    L0 = _factors(jax.vmap(cholesky), w0, covariance)
+    L1 = _factors(jax.vmap(jax.vmap(cholesky)), w1, covariance)
+    solve = jax.vmap(jax.vmap(solve_lower, (0, None)))  # of replicas
+    u0, u1 = jax.vmap(solve_lower)(L0, e0), solve(L1, e0)
+    change = jax.vmap(jax.vmap(solve_lower))(L1, change) + (u1 - u0[:, None])  # no difference of large numbers
+    return jnp.concatenate([y0, u0], 1), jnp.concatenate([dy, factor[:, None, None] * change], 2)
+
+
+def _covariance(w, e, xp):
+    """Covariance (knots, k, k) of e (B, k) of mean 0 near each knot, with weights (B, knots)."""
+    pairs = (e[:, :, None] * e[:, None]).reshape(len(e), -1)
+    near = (w.T @ pairs / (w.sum(0)[:, None] + SMALL)).reshape(w.shape[1], e.shape[1], e.shape[1])
+    return near + SMALL * xp.eye(e.shape[1], dtype=e.dtype)
 
 
 def _parts_of_loss(model, k, params, x0, parts, white):
@@ -336,10 +298,8 @@ def _parts_of_loss(model, k, params, x0, parts, white):
 
     def one(c, dc, dt, factor):
         b, L = drift(params["equation"], model, c, none), sigma(params["equation"], model, c, none)
-        seen = jnp.arange(len(c)) < d
-        L = jnp.where(seen[:, None] | jnp.eye(len(c), dtype=bool), L, 0) * jnp.sqrt(
-            factor * dt
-        )  # see the module's text
+        quiet = jnp.diag(jnp.concatenate([jnp.zeros(d), jnp.exp(params["quiet"])]))  # see the module's text
+        L = jnp.where(jnp.arange(len(c))[:, None] < d, L, quiet) * jnp.sqrt(factor * dt)
         each = 0.5 * jax.vmap(partial(solve_lower, L))(dc - b * dt) ** 2 + jnp.log(jnp.diagonal(L))
         return each.sum(1).mean(), each[:, :d].sum(1).mean()
 
@@ -374,8 +334,8 @@ def _scores(model, k, params, x0, parts, white):
 
 def to_arrays(closure: Closure) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and plain numbers of a closure."""
-    arrays = {name: getattr(closure, name) for name in ("mean", "components", "slope", "factor")}
-    arrays |= {f"of_z.{i}": x for i, x in enumerate(closure.of_z)}
+    arrays = {name: getattr(closure, name) for name in OWN}
+    arrays |= {f"{name}.{i}": x for name in ("of_z", "given") for i, x in enumerate(getattr(closure, name))}
     arrays |= {
         f"layers.{i}.{name}": np.asarray(x) for i, layer in enumerate(closure.layers) for name, x in layer.items()
     }
@@ -389,7 +349,10 @@ def from_arrays(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Closur
         {name: jnp.asarray(arrays[f"layers.{i}.{name}"]) for name in ("weight", "bias")}
         for i in range(header["layers"])
     )
-    of_z = (arrays["of_z.0"], arrays["of_z.1"], arrays["of_z.2"])
-    own: dict[str, Any] = {name: arrays[name] for name in ("mean", "components", "slope", "factor")}
+    several: dict[str, Any] = {
+        name: tuple(arrays[f"{name}.{i}"] for i in range(count) if f"{name}.{i}" in arrays)
+        for name, count in (("of_z", 4), ("given", 3))
+    }
+    own: dict[str, Any] = {name: arrays[name] for name in OWN}
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in header.items() if k != "layers"}
-    return Closure(layers=layers, of_z=of_z, **own, **plain)
+    return Closure(layers=layers, **several, **own, **plain)

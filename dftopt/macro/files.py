@@ -65,7 +65,10 @@ def load(path) -> Fit:
     if version != VERSION:
         raise InputError(f"{str(path)!r} is of version {version} of the format; this dftopt reads version {VERSION}.")
     model = Model(**{**header["model"], "absorbing": tuple(header["model"].get("absorbing", ()))})
-    leaves, tree = jax.tree.flatten(initial(jax.random.key(0), model, jnp.ones(model.d), 1.0))
+    made = initial(jax.random.key(0), model, jnp.ones(model.d), 1.0)
+    if model.form == "network":
+        made["units"]["cubic"] = jnp.zeros(())  # found before training
+    leaves, tree = jax.tree.flatten(made)
     params = jax.tree.unflatten(tree, [jnp.asarray(arrays[f"params.{i}"]) for i in range(len(leaves))])
     part = lambda name: {k.removeprefix(name): v for k, v in arrays.items() if k.startswith(name)}
     scales = part("scales.")

@@ -180,7 +180,7 @@ class Fit:
         Raises:
             InputError: the closure was learned from patches, of which a state alone does not know the size.
         """
-        from dftopt.macro.closure import features_of
+        from dftopt.macro.components import features_of
 
         z = np.asarray(jax.vmap(sim.observe)(states))
         if self.closure is None:

@@ -9,6 +9,7 @@ exact but for the steps of Heun's rule.
 Training keeps the likelihood of a short step and corrects its data instead (deferred correction): increments $\bar b$ are
 taken for $b + A (\bar b - b_h)$, and their scatter $\bar D$ for $A \bar D A^T$, $A = L_\Sigma L_{\Sigma_h}^{-1}$. Where b
 and $\Sigma$ reproduce the data over h, they are then the most likely ones; on the way there the correction is renewed.
+It converges as $1 - e^{-kh}$ for a rate k: nothing is corrected where k h > 1.
 
 References:
     Julier, Uhlmann, Proceedings of the IEEE 92, 401 (2004): sigma points.
@@ -24,7 +25,7 @@ from dftopt.macro.likelihood import Batch
 from dftopt.macro.networks import cholesky, solve_lower
 from dftopt.macro.onsager import Model, drift, sigma
 
-SHORT = 0.02  # step times the fastest rate of relaxation: nothing is corrected below
+SHORT, LONG = 0.02, 1.0  # step times the fastest rate of relaxation: nothing is corrected below, nor can be beyond
 RESOLVED = 0.5  # the same of one step of Heun's rule
 STEPS = (2, 4, 8, 16)  # of it within h, at most
 LOST = 3.0  # noise of an equation over that of its increments: beyond, a row stays as it is
@@ -54,12 +55,16 @@ def after(
 
 
 def steps_for(params, model: Model, rows: Batch, h) -> int:
-    """Steps within h that resolve the relaxation of the drift at the data, 0 where h is short."""
+    """Steps within h that resolve the relaxation of the drift at the data.
+
+    0 where h is short, and where it is so long that increments no longer tell how something relaxed: the corrections would
+    not converge, and what is learned is the equation of steps of this length.
+    """
     some = slice(None, None, max(1, len(rows.y) // 256))
     slopes = np.asarray(_slopes(model, params, rows.y[some], rows.q[some]), float)
     rate = np.quantile(np.abs(np.linalg.eigvals(slopes)).max(-1), 0.9, axis=1).mean()
     fastest = float(rate * np.max(np.asarray(h)))
-    return 0 if fastest < SHORT else next((n for n in STEPS if fastest <= RESOLVED * n), STEPS[-1])
+    return 0 if not SHORT < fastest < LONG else next((n for n in STEPS if fastest <= RESOLVED * n), STEPS[-1])
 
 
 @partial(jax.jit, static_argnums=0)
@@ -83,10 +88,14 @@ def _corrected(model, steps, params, y, q, b, D, h):
         b_h, D_h = after(params, model, y, q, h, steps)
         L = sigma(params, model, y, q)
         of_h = cholesky(D_h)
-        new = drift(params, model, y, q) + L @ solve_lower(of_h, b - b_h)
+        away = solve_lower(of_h, b - b_h)
+        bias = (
+            solve_lower(L, drift(params, model, y, q) - b) + away
+        )  # of the step: an equation in training may run away
+        new = b + L @ (bias / jnp.maximum(1.0, jnp.sqrt(h * (bias @ bias))))
         half = L @ solve_lower(of_h, D)
         scatter = half @ solve_lower(of_h, L.T)
-        # an equation in training may run away, and what has relaxed within h says nothing of how
+        # what has relaxed within h says nothing of how
         fine = jnp.isfinite(new).all() & (jnp.diagonal(L) < LOST * jnp.diagonal(of_h)).all()
         return jnp.where(fine, new, b), jnp.where(fine, 0.5 * (scatter + scatter.T), D)
 

@@ -254,3 +254,12 @@ def test_every_member_finds_both_wells():
     exact = np.asarray(sim.drift(at))
     assert np.abs(b - exact).max() < 0.02 * np.abs(exact).max()
     assert spread.max() < 0.03 * np.abs(exact).max()
+
+
+def test_a_saved_baseline_is_equal(tmp_path):
+    """The polynomial that an unstructured drift starts from is saved with it."""
+    z, b, D, _ = double_well(400)
+    with pytest.warns(DFTOptWarning, match="used up"):
+        fit = macro.fit(increments(b, D, z), form="network", members=2, epochs=10, patience=11)
+    fit.save(tmp_path / "fit.npz")
+    np.testing.assert_allclose(macro.load(tmp_path / "fit.npz").drift(z[:9]), fit.drift(z[:9]), rtol=1e-12)
