@@ -25,6 +25,7 @@ KEYS = (
 WIDTH = 8  # of the networks: drifts of order are nearly linear, and wider ones learn the noise
 PICTURES = ("landscape.png", "relaxation.png")
 DURATION, RECORDS = 8.0, 11  # jumps per site from the random mixture towards equilibrium; snapshots on the way
+SIZE, PATCH = (16, 8, 8), 8  # cells of the crystal, and of the patches of it that are evolved
 
 
 def simulators(ce, table) -> list[Any]:
@@ -43,7 +44,7 @@ def simulators(ce, table) -> list[Any]:
     duration = table.get("duration", DURATION)
     if isinstance(duration, bool) or not isinstance(duration, (int, float)) or not 0 < duration < np.inf:
         raise InputError(f"duration = {duration!r} in [ordering] must be a positive number of jumps per site.")
-    size = tuple(table.get("size", (8, 8, 8)))
+    size = tuple(table.get("size", SIZE))
     made = [
         macro.AlloyOrdering(ce, size, table["composition"], float(t), table["barriers"], shells=table.get("shells", 1))
         for t in T
@@ -59,7 +60,9 @@ def run(log, ce, table, where: output.Output) -> dict[str, Any]:
     times = np.linspace(0.0, table.get("duration", DURATION), RECORDS)
     log(f"\nordering of {sims[0].n} sites, learned from {table.get('trajectories', 64)} quenches at each temperature\n")
     parts = [
-        macro.sample(sim, table.get("trajectories", 64), seed=seed + i, times=times, replicas=8, check=False)
+        macro.sample(
+            sim, table.get("trajectories", 64), patch_of(sim), seed=seed + i, times=times, replicas=4, check=False
+        )
         for i, sim in enumerate(sims)
     ]
     fit = macro.fit(macro.join(parts), form="fdr", seed=seed, width=WIDTH, members=3)
@@ -100,6 +103,12 @@ def run(log, ce, table, where: output.Output) -> dict[str, Any]:
         where.file(PICTURES[1]), [r["temperature_K"] for r in rows], [r["relaxation_jumps_per_site"] for r in rows]
     )
     return {"temperatures": rows, "coordinates": sims[0].names, "status": fit.status, "sites": sims[0].n}
+
+
+def patch_of(sim) -> int | None:
+    """Edge of the patches that tile a crystal; None, all of it, where it is no larger than one or they do not fit."""
+    fits = all(edge % PATCH == 0 for edge in sim.sites) and max(sim.sites) > PATCH
+    return PATCH if fits else None
 
 
 def drifting(z: np.ndarray) -> str:

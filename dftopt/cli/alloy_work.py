@@ -84,7 +84,7 @@ def main(options) -> int:
         if "kinetics" in given:
             data["kinetics"] = kinetics(log, ce, dict(given["kinetics"]), where)
         if "ordering" in given:
-            data["ordering"] = alloy_ordering.run(log, ce, dict(given["ordering"]), where)
+            data["ordering"] = told(log, lambda: alloy_ordering.run(log, ce, dict(given["ordering"]), where))
         report.write_json(where.json, report.plain(data))
         log(f"\nwritten         {where.folder}")
     return 0

@@ -7,7 +7,9 @@ $1 / (c_V z \nu e^{-\langle E_{KRA} \rangle / k_B T})$. Relaxation takes a few u
 concentration of vacancies; `AlloyLattice.seconds` is the unit in a crystal.
 
 A vacancy jumps back more often than not, so noise of single jumps is not that of many: b and Sigma of the macroscopic
-equation belong to time steps of several jumps of each vacancy (`dt`), not to explicit rates.
+equation belong to time steps of many jumps of each vacancy (`dt`), not to explicit rates. In patches of 1,024 sites of an
+alloy of three species both level off between 0.2 and 0.4 jumps per site: D is 12 % larger at 0.1, and falls again where a
+vacancy comes back to its own trail, by 7 % at 0.8 and 25 % at 1.6.
 """
 
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from dftopt.macro import checks
 from dftopt.macro.alloy_host import Host
 from dftopt.macro.random import key_words, uniform, words
 
-STEP = 0.05  # jumps per site: 50 of a vacancy in 1,024 sites
+STEP = 0.2  # jumps per site: 200 of a vacancy in 1,024 sites
 SEAM = 2  # cells on either side of a seam that heal: all bonds to the fourth shell cross within one
 
 
@@ -139,8 +141,8 @@ class AlloyLattice:
 
     def initial(self, key: jax.Array) -> jax.Array:
         """A random mixture."""
-        codes = jnp.repeat(jnp.arange(len(self.counts)), jnp.array(self.counts), total_repeat_length=self.n)
-        return jax.random.permutation(key, codes).astype(jnp.int8).reshape(*self.sites, self.basis)
+        codes = np.repeat(np.arange(len(self.counts), dtype=np.int8), self.counts)
+        return jax.random.permutation(key, jnp.asarray(codes)).reshape(*self.sites, self.basis)
 
     def bonds(self, state: jax.Array) -> jax.Array:
         """(shells, K, K) numbers of bond ends between species."""

@@ -140,6 +140,15 @@ def test_campaign(tmp_path, capsys, monkeypatch):
     assert "positive number of meV" in " ".join(capsys.readouterr().err.split())
 
 
+def test_patches_of_larger_crystals():
+    from types import SimpleNamespace
+
+    from dftopt.cli.alloy_ordering import patch_of
+
+    sizes = {(8, 8, 8): None, (16, 8, 8): 8, (16, 16, 16): 8, (12, 12, 12): None, (4, 4, 4): None}
+    assert {size: patch_of(SimpleNamespace(sites=size)) for size in sizes} == sizes
+
+
 def test_a_quench_that_has_not_come_to_its_end_is_told():
     from dftopt.cli.alloy_ordering import RECORDS, drifting
 
