@@ -14,7 +14,6 @@ import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from dftopt.errors import DFTOptWarning, InputError
@@ -209,7 +208,7 @@ def unpacked(path: Path) -> dict[str, np.ndarray]:
 def _saved(arrays: dict[str, np.ndarray]) -> Saved:
     iterations, evaluations, *hamiltonians = arrays["counts"]
     return Saved(
-        {"psi": jnp.asarray(arrays["psi"]), "occ": jnp.asarray(arrays["occ"]) if "occ" in arrays else ()},
+        {"psi": arrays["psi"], "occ": arrays.get("occ", ())},
         tuple(int(n) for n in arrays["filled"]),
         arrays["history"],
         arrays["errors"],

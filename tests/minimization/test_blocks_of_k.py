@@ -56,6 +56,17 @@ def test_result_goes_on_in_memory_and_back(tmp_path):
     np.testing.assert_allclose(loaded.stress(), in_blocks().stress(), atol=1e-12)
 
 
+def test_a_checkpoint_goes_on(tmp_path):
+    model, basis = aluminium(symmetry=False)
+    options = {**METAL, "tol": 1e-13, "kpoints_at_once": 3, "checkpoint": tmp_path / "state.npz"}
+    first = dftopt.minimize(model, basis, **options, progress=lambda step: step.iterations == 4)
+    assert first.status == "interrupted"
+    found = dftopt.minimize(model, basis, **options, progress=False)
+    assert found.converged and len(found.history) > len(first.history)
+    np.testing.assert_allclose(found.history[: len(first.history)], first.history, rtol=0, atol=0)
+    assert abs(found.energies.free - in_blocks().energies.free) < 1e-11
+
+
 @pytest.mark.slow
 def test_insulator_gga_and_metagga():
     for xc in ("PBE", "r2SCAN"):
