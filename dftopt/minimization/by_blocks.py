@@ -133,36 +133,41 @@ def minimize_from(zone: Zone, problem: Problem, x, o: options.Options, tol: floa
     accepted: list[tuple[float, float]] = []
     status = descent.RUNNING
     so_far = lambda: _run({"psi": store["psi"], "occ": small["occ"]}, info, status, s, accepted)
-    while status == descent.RUNNING and int(s.evaluations) < o.maxiter:
-        t = jnp.where(s.evaluations == 0, 0.0, s.step)
-        if renew:
-            followed = problem.project(problem.turn(d, turned), small)
-            d = axpy(beta, followed, scale(-1.0, z))
-        levels, q, f, mu, entropy = _occupied(problem, small, d, t, data)
-        summed, e_kin, e_nl = _trial(zone, problem, store, turned, renew, beta, q, t, f)
-        parts, potential = _potential(summed, zone.shared)
-        trial = {"psi": empty, "occ": levels}
-        h, residual, sums = _gradients(zone, problem, store, q, f, potential)
-        new_g, new_z, more = _small(problem, trial, d, g, q, f, mu, h, data)
-        extrapolation = 0.0 if problem.parametrization == "fixed" else problem.kind.extrapolation
-        e = assemble(e_kin, e_nl, parts, f, entropy, zone.shared, extrapolation)
-        sums = tuple(a + b for a, b in zip(sums, more, strict=True))
-        accept, again, step_beta, s = _decide(problem, method, s, e.free, sums, tol)
-        renew = bool(accept) or bool(again)
-        rows = ((float(s.value), float(s.error)),) if accept else ()
-        if accept:
-            for one in ("psi", "z", "g"):
-                store.swap(one, "trial" if one == "psi" else f"trial {one}")
-            small, z, g, turned, beta = trial, new_z, new_g, q, step_beta
-            info = problem.info(e, f, mu, h, residual)
-            accepted += rows
-        elif again:
-            beta = 0.0
-        step = Step(int(s.iterations), int(s.evaluations), float(s.value), float(s.error), rows)
-        status = int(s.status)
-        if tell(step) is True:
-            status = INTERRUPTED
-        keep(so_far)
+    try:
+        while status == descent.RUNNING and int(s.evaluations) < o.maxiter:
+            t = jnp.where(s.evaluations == 0, 0.0, s.step)
+            if renew:
+                followed = problem.project(problem.turn(d, turned), small)
+                d = axpy(beta, followed, scale(-1.0, z))
+            levels, q, f, mu, entropy = _occupied(problem, small, d, t, data)
+            summed, e_kin, e_nl = _trial(zone, problem, store, turned, renew, beta, q, t, f)
+            parts, potential = _potential(summed, zone.shared)
+            trial = {"psi": empty, "occ": levels}
+            h, residual, sums = _gradients(zone, problem, store, q, f, potential)
+            new_g, new_z, more = _small(problem, trial, d, g, q, f, mu, h, data)
+            extrapolation = 0.0 if problem.parametrization == "fixed" else problem.kind.extrapolation
+            e = assemble(e_kin, e_nl, parts, f, entropy, zone.shared, extrapolation)
+            sums = tuple(a + b for a, b in zip(sums, more, strict=True))
+            accept, again, step_beta, s = _decide(problem, method, s, e.free, sums, tol)
+            renew = bool(accept) or bool(again)
+            rows = ((float(s.value), float(s.error)),) if accept else ()
+            if accept:
+                for one in ("psi", "z", "g"):
+                    store.swap(one, "trial" if one == "psi" else f"trial {one}")
+                small, z, g, turned, beta = trial, new_z, new_g, q, step_beta
+                info = problem.info(e, f, mu, h, residual)
+                accepted += rows
+            elif again:
+                beta = 0.0
+            step = Step(int(s.iterations), int(s.evaluations), float(s.value), float(s.error), rows)
+            status = int(s.status)
+            if tell(step) is True:
+                status = INTERRUPTED
+            keep(so_far)
+    except KeyboardInterrupt:
+        if accepted:
+            keep(so_far, now=True)
+        raise
     keep(so_far, now=True)
     return so_far()
 
