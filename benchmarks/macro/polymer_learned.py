@@ -32,7 +32,9 @@ def main():
     )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--members", type=int, default=None)
-    parser.add_argument("--dt", type=float, default=0.5)
+    parser.add_argument(
+        "--dt", type=float, default=1.0, help="of the increments: long against the chatter of single beads"
+    )
     parser.add_argument("--rate", type=float, default=0.3)
     parser.add_argument("--attraction", type=float, default=0.7)
     parser.add_argument("--time", type=float, default=80.0, help="of the trajectories")
@@ -43,7 +45,7 @@ def main():
     options = parser.parse_args()
     dftopt.enable_compilation_cache()
     sim = macro.Polymer(rate=options.rate, attraction=options.attraction)
-    chains, starts, replicas, each = (60, 24, 6, 20) if options.quick else (400, 200, 32, 100)
+    chains, starts, replicas, each = (60, 24, 6, 20) if options.quick else (600, 200, 32, 100)
     chains, starts, replicas = options.chains or chains, options.starts or starts, options.replicas or replicas
     members = options.members or (2 if options.quick else 5)
     times = np.arange(0, options.time + 1, 2.0)
