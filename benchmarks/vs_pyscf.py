@@ -143,7 +143,7 @@ def main():
         n = np.log([r["ours"]["functions"] for r in large])
         for who in ("ours", "pyscf"):
             print(
-                f"{who}: seconds grow as functions^{np.polyfit(n, np.log([r[who]['seconds'][1] for r in large]), 1)[0]:.2f}"
+                f"{who}: seconds grow as functions^{np.polyfit(n, np.log([r[who]['seconds'][-1] for r in large]), 1)[0]:.2f}"
             )
     if options.json:
         with open(options.json, "w") as file:

@@ -12,7 +12,7 @@ from pyscf.lib.exceptions import BasisNotFoundError
 from dftopt.atoms import checks
 from dftopt.atoms.kpoints import KPoints
 from dftopt.atoms.symmetry import no_symmetry
-from dftopt.bases import quadrature
+from dftopt.bases import integrals, quadrature
 from dftopt.errors import DFTOptWarning, InputError
 from dftopt.units import BOHR_IN_ANGSTROM
 
@@ -154,12 +154,10 @@ class Gaussians:
                 f"density_fit = {asked!r}: exact two-electron integrals of {self.nao} basis functions need "
                 f"{self.exact_gib:.3g} GiB, this machine has {limit:.3g} GiB. Leave density_fit out, or take a smaller basis."
             )
-        # pairs of basis functions that overlap: about 300 per function in extended molecules, all in small ones
-        pairs = self.nao * min(self.nao, 600) / 2
-        fitted = 4 * self.nao * pairs * 8 / 2**30 if self.density_fit else 0.0
+        fitted = integrals.fitted_gib(self.mol, self.model.functional.kind) if self.density_fit else 0.0
         n_points = quadrature.count(self.mol, self.level)
         kinds = 1 if self.model.functional.kind in ("none", "lda") else 4
-        values = n_points * min(self.nao, 400) * kinds * 8 / 2**30
+        values = n_points * quadrature.functions_per_point(self.mol, self.level) * kinds * 8 / 2**30
         need = fitted + values + (0.0 if self.density_fit else self.exact_gib)
         if need > limit:
             raise InputError(

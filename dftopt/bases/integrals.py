@@ -61,6 +61,14 @@ def auxiliary(mol: gto.Mole, kind: str) -> gto.Mole:
     return df.addons.make_auxmol(mol, auxiliary_basis(mol, kind))
 
 
+def fitted_gib(mol: gto.Mole, kind: str) -> float:
+    """Memory of `fitted`, with what it computes at once."""
+    n = mol.nao_nr()
+    pairs = (np.count_nonzero(_overlapping_pairs(mol)) + n) // 2
+    whole = auxiliary(mol, kind).nao_nr()
+    return 8 * (whole * pairs + min(SHELLS_AT_ONCE, whole * n * (n + 1) // 2)) / 2**30
+
+
 def fitted(mol: gto.Mole, aux: gto.Mole) -> TwoElectron:
     """All (P|ij) that are not negligible, and the metric."""
     n, naux = mol.nao_nr(), aux.nao_nr()

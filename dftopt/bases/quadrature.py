@@ -15,6 +15,7 @@ from dftopt.bases.handover import empty, on_device
 
 NEGLIGIBLE = 1e-9  # a function below this, with its gradient, at all points of a block is left out there
 UNSCREENED = 120  # with so few functions nothing is left out
+NEIGHBOURS = 2.0  # bohr; about how far a block reaches around one of its points
 BLOCK_BYTES = 2**22  # values of a block: they should stay in the cache
 
 
@@ -58,6 +59,17 @@ def count(mol: gto.Mole, level: int) -> int:
     """Number of points, without computing their weights."""
     table = _grids(mol, level).gen_atomic_grids(mol, level=level)
     return sum(len(table[mol.atom_symbol(i)][1]) for i in range(mol.natm))
+
+
+def functions_per_point(mol: gto.Mole, level: int) -> float:
+    """About how many functions `blocks` keeps at a point, from a sample of points; grids are not computed."""
+    if mol.nao_nr() <= UNSCREENED:
+        return mol.nao_nr()
+    table, atoms = _grids(mol, level).gen_atomic_grids(mol, level=level), mol.atom_coords()
+    some = np.unique(np.linspace(0, mol.natm - 1, 40).astype(int))
+    sample = [atoms[i] + table[mol.atom_symbol(i)][0][:: len(table[mol.atom_symbol(i)][0]) // 50] for i in some]
+    distance = scipy.spatial.distance.cdist(np.concatenate(sample), atoms)[:, mol._bas[:, gto.ATOM_OF]]
+    return float((distance < _reach(mol) + NEIGHBOURS).dot(np.diff(mol.ao_loc_nr())).mean())
 
 
 def points(mol: gto.Mole, level: int) -> Points:
