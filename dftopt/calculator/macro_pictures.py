@@ -15,7 +15,8 @@ def landscape(path, fit: Fit, parameters=None, points=(), barriers=(), title: st
     """Potential with stationary points and minimum-energy paths.
 
     One coordinate: V with twice its standard deviation over the ensemble. More: V in the plane of the first two, the others
-    at their mean given these (a line through the data); where no data is, nothing is drawn.
+    at their mean given these (a line through the data), shifted so that the lowest minimum of `points` lies in the plane;
+    where no data is, nothing is drawn.
 
     Args:
         path: of the picture; the numbers go to a JSON file of the same name.
@@ -37,7 +38,9 @@ def landscape(path, fit: Fit, parameters=None, points=(), barriers=(), title: st
             axis.set(xlabel=_label(fit, 0), ylabel=_height(fit))
             data = {"z": z, "V": V, "spread": spread}
         else:
-            x, y, V, inside = _plane(fit, parameters)
+            minima = [p for p in points if p.index == 0]
+            through = min(minima, key=lambda p: p.value).z if minima else None
+            x, y, V, inside = _plane(fit, parameters, through)
             shown = np.where(inside, V - V[inside].min(), np.nan)
             top = np.nanquantile(shown, 0.98)
             drawn = axis.contourf(x, y, shown.T, np.linspace(0, top, 25), cmap=style.SEQUENTIAL + "_r", extend="max")
@@ -191,18 +194,23 @@ def _height(fit):
     return "V / T" if fit.temperature == 1 and fit.model.form == "fdr" else "V"
 
 
-def _points(fit, count):
-    """Points (count^2, d) over the first two coordinates, the others by a line; which are near data; the two axes."""
+def _points(fit, count, through=None):
+    """Points (count^2, d) over the first two coordinates, the others by a line; which are near data; the two axes.
+
+    The line is moved to a point `through` which it shall go.
+    """
     z = fit.states
     axes = [np.linspace(np.quantile(z[:, i], 0.002), np.quantile(z[:, i], 0.998), count) for i in (0, 1)]
     plane = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
     lift = np.linalg.lstsq(np.c_[np.ones(len(z)), z[:, :2]], z[:, 2:], rcond=None)[0]
-    points = np.c_[plane, np.c_[np.ones(len(plane)), plane] @ lift]
+    others = lambda p: np.c_[np.ones(len(p)), p] @ lift
+    moved = 0.0 if through is None else through[2:] - others(np.asarray(through)[None, :2])[0]
+    points = np.c_[plane, others(plane) + moved]
     some = z[:: max(1, len(z) // 4000), :2] / fit.scales.spread[:2]
     away = [((some - p) ** 2).sum(1).min() for p in plane / fit.scales.spread[:2]]
     return points, np.array(away) < 0.2**2, axes
 
 
-def _plane(fit, parameters):
-    points, inside, axes = _points(fit, GRID)
+def _plane(fit, parameters, through):
+    points, inside, axes = _points(fit, GRID, through)
     return *axes, fit.potential(points, parameters).reshape(GRID, GRID), inside.reshape(GRID, GRID)
