@@ -125,8 +125,8 @@ def build(
     )  # fmt: skip
     occupations = _occupations(p["occupations"], notes if "occupations" not in parameters else [])
     options = {**minimization_options(p, *occupations), "starts": p["starts"], "kpoints_at_once": p["kpoints_at_once"]}
+    refuse_too_large(model, basis, p["nbands"], p["kpoints_at_once"])  # first: the others count plane waves at all k
     check_options(model, basis, orthonormalization="cholesky", **options)
-    refuse_too_large(model, basis, p["nbands"], p["kpoints_at_once"])
     p["ecut"] = ecut * HARTREE_IN_EV
     if basis.kpoints.size is not None:
         p["kpts"] = {"size": basis.kpoints.size, "shift": basis.kpoints.shift}

@@ -12,7 +12,20 @@ EVALUATIONS = 15  # of energy and gradient in a usual run
 COPIES = (
     1.5 * (LBFGS().history + 1) + 14
 )  # of the orbitals: L-BFGS keeps pairs of three in single precision; XLA reports four more in the state and ten in use
+SPHERES = 24.0  # bytes per plane wave: their integers at all k points
 SECONDS = 6e-9  # per band, point of the grid and transform, with all that goes with them; measured on two cores
+
+
+def check_at_once(kpoints_at_once) -> int | None:
+    """A whole number, or None for all.
+
+    Raises:
+        InputError: it is none.
+    """
+    if kpoints_at_once is None:
+        return None
+    remedy = "It counts the k points that are on the device together."
+    return checks.check_whole("kpoints_at_once", kpoints_at_once, remedy=remedy)
 
 
 def forecast(model, basis, nbands: int | None = None, kpoints_at_once: int | None = None) -> dict[str, float]:
@@ -25,7 +38,7 @@ def forecast(model, basis, nbands: int | None = None, kpoints_at_once: int | Non
         kpoints_at_once: k points on the device together; default all.
 
     Returns:
-        `memory_gib` (23 copies of the orbitals, projectors, grids, and the process itself) and `seconds` (15 evaluations
+        `memory_gib` (23 copies of the orbitals, projectors, grids, plane waves, and the process itself) and `seconds` (15 evaluations
         of three transforms per band on two cores, without compilation).
     """
     filled = int(np.ceil(model.n_electrons / 2))
@@ -39,7 +52,9 @@ def forecast(model, basis, nbands: int | None = None, kpoints_at_once: int | Non
     held = min(basis.nk, kpoints_at_once or basis.nk)
     orbitals = COPIES * model.nspin * held * bands * waves
     number = 16 if np.any(basis.kpoints.k) else 8  # bytes: complex, or real at Gamma
-    memory = (number * (orbitals + held * projectors * waves) + 320 * points) / 2**30 + PROCESS_GIB
+    memory = (
+        number * (orbitals + held * projectors * waves) + SPHERES * basis.nk * waves + 320 * points
+    ) / 2**30 + PROCESS_GIB
     seconds = EVALUATIONS * 3 * model.nspin * basis.nk * bands * SECONDS * points
     return {"memory_gib": float(memory), "seconds": float(seconds)}
 
@@ -52,6 +67,7 @@ def refuse_too_large(model, basis, nbands, kpoints_at_once: int | None = None) -
     """
     if nbands is not None and (isinstance(nbands, bool) or not isinstance(nbands, (int, np.integer))):
         raise InputError(f"nbands = {nbands!r} must be a whole number.")
+    kpoints_at_once = check_at_once(kpoints_at_once)
     need = lambda held: forecast(model, basis, None if nbands is None else int(nbands), held)["memory_gib"]
     limit = checks.memory_limit_gib()
     if need(kpoints_at_once) > limit:

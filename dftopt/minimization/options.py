@@ -9,6 +9,7 @@ import numpy as np
 
 from dftopt.atoms import checks
 from dftopt.errors import InputError
+from dftopt.minimization.forecast import check_at_once
 from dftopt.minimization.moments import filled_bands
 from dftopt.minimization.problem import PARAMETRIZATIONS, Problem
 from dftopt.minimization.smearing import Smearing
@@ -163,9 +164,8 @@ def is_solver(solver) -> bool:
     return hasattr(solver, "update") and (hasattr(solver, "init") or hasattr(solver, "init_state"))
 
 
-def _check_blocks(kpoints_at_once, minimizer, parametrization: str) -> int:
-    remedy = "It counts the k points that are on the device together."
-    n = checks.check_whole("kpoints_at_once", kpoints_at_once, remedy=remedy)
+def _check_blocks(kpoints_at_once, minimizer, parametrization: str) -> int | None:
+    n = check_at_once(kpoints_at_once)
     if minimizer not in BLOCKWISE:
         raise InputError(
             f"kpoints_at_once = {n} goes with minimizer = 'cg' or 'gradient-descent', not {minimizer!r}: the others keep more orbitals "
