@@ -26,7 +26,7 @@ GAIN = 1e-3  # of the held-out log-likelihood per snapshot: less is none
 SMALLEST = 1e-4  # variance of what is seen, relative to the largest, that is still brought to 1
 CHUNK = 10  # epochs between two looks from outside
 AVERAGED = 300  # steps at most, a tenth of those done: over so many the parameters are averaged
-FIRST = 0.1  # of the epochs: V alone is trained, else M may vanish where V is still wrong, and V is never mended there
+FIRST = 0.1  # of the epochs: M rests, else it may vanish where V is still wrong, and V is never mended there
 CORRECTED = 0.7  # of the epochs: until then data of long steps is corrected anew between two looks
 
 
@@ -183,6 +183,17 @@ def _each_its_own(rows: Batch, members: int) -> Batch:
     return rows._replace(b=lead(rows.b), D=lead(rows.D))
 
 
+def _makes_M(model: Model, params, path, leaf):
+    """Which numbers of a parameter (members, output, ...) make M in the plain form: the first outputs of its network.
+
+    W, the others, has to train with V from the start: without it V would have to explain what turns around.
+    """
+    if model.form != "onsager" or path[0].key != "MW" or path[1].idx + 1 < len(params["MW"]):
+        return False
+    of_M = jnp.arange(leaf.shape[1]) < model.d * (model.d + 1) // 2
+    return of_M.reshape(1, -1, *[1] * (leaf.ndim - 2))
+
+
 def _uncorrelated(model: Model, rows: Batch) -> tuple[np.ndarray, np.ndarray]:
     """Centre, and the symmetric matrix after which what the networks see has mean 0 and covariance 1 over the rows.
 
@@ -224,9 +235,11 @@ def _chunk(model, size, full, state, schedule, rows, held, C0, counts):
         fall = 0.505 + 0.495 * jnp.cos(jnp.pi * jnp.minimum(done / (epochs * steps), 1))
         gradient, values = jax.grad(objective, has_aux=True)(params, some(index), counts[:, index])
         updates, opt = soap.step(gradient, opt)
-        late = (done >= FIRST * epochs * steps).astype(jnp.float32) if model.form == "onsager" else 1.0
-        own = lambda path: late if path[0].key == "MW" else 1.0
-        params = jax.tree_util.tree_map_with_path(lambda path, p, u: p - rate * fall * own(path) * u, params, updates)
+        late = (done >= FIRST * epochs * steps).astype(jnp.float32)
+        free = lambda path, p: jnp.where(_makes_M(model, params, path, p), late, 1.0)
+        params = jax.tree_util.tree_map_with_path(
+            lambda path, p, u: p - rate * fall * free(path, p) * u, params, updates
+        )
         share = 1 / jnp.clip(done.astype(jnp.float32) / 10, 1, AVERAGED)
         mean = jax.tree.map(lambda m, p: m + share * (p - m), mean, params)
         return (params, opt, mean, done + 1), values

@@ -263,3 +263,14 @@ def test_a_saved_baseline_is_equal(tmp_path):
         fit = macro.fit(increments(b, D, z), form="network", members=2, epochs=10, patience=11)
     fit.save(tmp_path / "fit.npz")
     np.testing.assert_allclose(macro.load(tmp_path / "fit.npz").drift(z[:9]), fit.drift(z[:9]), rtol=1e-12)
+
+
+def test_every_member_learns_what_turns_around():
+    """A strong rotation is W's: V, which trains before M, must not be left to explain it."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(1500, 2))
+    b = z @ np.array([[-0.2, -2.0], [2.0, -0.2]]).T
+    fit = macro.fit(increments(b, np.tile(0.02 * np.eye(2), (len(z), 1, 1)), z), members=3)
+    found, spread = fit.drift(z[:300], spread=True)
+    assert np.abs(found - b[:300]).max() < 0.02 * np.abs(b).max()
+    assert spread.max() < 0.02 * np.abs(b).max()
