@@ -99,7 +99,7 @@ def _small(problem: Problem, x, d, g, q, f, mu, h, data):
 
 
 @partial(jax.jit, static_argnames=("problem", "method"))
-def _decide(problem: Problem, method, s: descent.Scalars, value, sums, tol):
+def _decide(problem: Problem, method, s: descent.State, value, sums, tol):
     """Whether the trial point is accepted, whether the old one starts again, beta of the next direction, and the numbers."""
     slope, gz, cross = sums
     trial = descent.judge(problem.is_minimum, method, s, value, slope)
@@ -107,6 +107,7 @@ def _decide(problem: Problem, method, s: descent.Scalars, value, sums, tol):
     beta = jnp.where(first | (not method.conjugate), 0.0, jnp.maximum(0.0, (gz - cross) / s.gz))
     # <g, projected d> = <g, d>, for g is a tangent
     now, how = descent.go_on(method, s, trial, tol, gz, beta * slope - gz)
+    now = now._replace(at=now.at._replace(value=jnp.where(trial.accept, value, s.at.value)))
     return trial.accept, how.again, jnp.where(how.steepest, 0.0, beta), now
 
 
@@ -129,7 +130,7 @@ def minimize_from(zone: Zone, problem: Problem, x, o: options.Options, tol: floa
     zero = lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), _tangents(problem, small, data))
     d, z, g = zero(), zero(), zero()
     turned = q = jnp.broadcast_to(jnp.eye(shape[2], dtype=complex), (*shape[:3], shape[2]))
-    s, renew, beta, info = descent.numbers_before(method), False, 0.0, None
+    s, renew, beta, info = descent.before(method), False, 0.0, None
     accepted: list[tuple[float, float]] = []
     status = descent.RUNNING
     so_far = lambda: _run({"psi": store["psi"], "occ": small["occ"]}, info, status, s, accepted)
@@ -150,7 +151,7 @@ def minimize_from(zone: Zone, problem: Problem, x, o: options.Options, tol: floa
             sums = tuple(a + b for a, b in zip(sums, more, strict=True))
             accept, again, step_beta, s = _decide(problem, method, s, e.free, sums, tol)
             renew = bool(accept) or bool(again)
-            rows = ((float(s.value), float(s.error)),) if accept else ()
+            rows = ((float(s.at.value), float(s.error)),) if accept else ()
             if accept:
                 for one in ("psi", "z", "g"):
                     store.swap(one, "trial" if one == "psi" else f"trial {one}")
@@ -159,7 +160,7 @@ def minimize_from(zone: Zone, problem: Problem, x, o: options.Options, tol: floa
                 accepted += rows
             elif again:
                 beta = 0.0
-            step = Step(int(s.iterations), int(s.evaluations), float(s.value), float(s.error), rows)
+            step = Step(int(s.iterations), int(s.evaluations), float(s.at.value), float(s.error), rows)
             status = int(s.status)
             if tell(step) is True:
                 status = INTERRUPTED
@@ -216,7 +217,7 @@ def _gradients(zone: Zone, problem: Problem, store: OnDisk, q, f, potential):
     return jnp.asarray(zone.collect(couplings)), zone.collect(residuals), sums
 
 
-def _run(x, info, status: int, s: descent.Scalars, accepted: list) -> Run:
+def _run(x, info, status: int, s: descent.State, accepted: list) -> Run:
     values, errors = np.array(accepted).T
     count = starting.work(x["psi"], int(s.evaluations) * np.prod(x["psi"].shape[:3]), 3)
     return Run(x, info, status, float(s.error), int(s.iterations), int(s.evaluations), values, errors, count)

@@ -126,14 +126,16 @@ def _start(problem, x, data, method: Method, where) -> State:
     at = jax.eval_shape(problem.evaluate, x, data)
     at = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), at)
     _, frame = jax.eval_shape(problem.retract, x, at.direction, jnp.zeros(()))
-    state = State(x, at, at.direction, method.memory(at, frame), *numbers_before(method)[1:])
+    state = before(method)._replace(x=x, at=at, d=at.direction, memory=method.memory(at, frame))
     return state if where is None else where(state)
 
 
-def numbers_before(method: Method) -> "Scalars":
-    """The numbers before the first evaluation."""
+def before(method: Method) -> State:
+    """The numbers of a state before the first evaluation; points and tangents are the caller's."""
     zero, one, count = jnp.zeros(()), jnp.ones(()), jnp.zeros((), int)
-    return Scalars(zero, zero, one * method.first_step, one, one * jnp.inf, count, count, count, count, count)
+    at = Evaluation(zero, None, None, None)
+    numbers = (zero, one * method.first_step, one, one * jnp.inf, count, count, count, count, count)
+    return State(None, at, None, None, *numbers)
 
 
 def _pass(problem, data, tol, method: Method, s: State) -> tuple[State, Trace]:
@@ -143,36 +145,16 @@ def _pass(problem, data, tol, method: Method, s: State) -> tuple[State, Trace]:
     new = problem.evaluate(x, data)
     d = problem.turn(s.d, frame)
     slope, gz = dot(new.gradient, d), dot(new.gradient, new.direction)
-    was = Scalars(s.at.value, *(getattr(s, name) for name in Scalars._fields[1:]))
-    trial = judge(problem.is_minimum, method, was, new.value, slope)
+    trial = judge(problem.is_minimum, method, s, new.value, slope)
     proposed, memory = method.direction(s.memory, problem, frame, x, d, t, s.at, s.gz, new, gz, trial.accept, first)
-    now, how = go_on(method, was, trial, tol, gz, dot(new.gradient, proposed))
+    now, how = go_on(method, s, trial, tol, gz, dot(new.gradient, proposed))
     next_d = choose(how.steepest, scale(-1.0, new.direction), proposed)
     retry_d = choose(how.again, scale(-1.0, s.at.direction), s.d)
     accept = trial.accept
-    state = State(
-        x=choose(accept, x, s.x),
-        at=choose(accept, new, s.at),
-        d=choose(accept, next_d, retry_d),
-        memory=memory,
-        **{name: getattr(now, name) for name in Scalars._fields[1:]},
+    state = now._replace(
+        x=choose(accept, x, s.x), at=choose(accept, new, s.at), d=choose(accept, next_d, retry_d), memory=memory
     )
-    return state, Trace(now.value, now.error, accept)
-
-
-class Scalars(NamedTuple):
-    """The numbers of a `State`; `value` is that of its point."""
-
-    value: Any
-    slope: Any
-    step: Any
-    gz: Any
-    error: Any
-    tries: Any
-    restarted: Any
-    iterations: Any
-    evaluations: Any
-    status: Any
+    return state, Trace(state.at.value, state.error, accept)
 
 
 class Trial(NamedTuple):
@@ -192,13 +174,13 @@ class How(NamedTuple):
     again: Any
 
 
-def judge(is_minimum: bool, method: Method, s: Scalars, value, slope) -> Trial:
+def judge(is_minimum: bool, method: Method, s: State, value, slope) -> Trial:
     """Whether a trial point is accepted: where the slope along the step has fallen enough and the value has not risen."""
     first = s.evaluations == 0
     t = jnp.where(first, 0.0, s.step)
     finite = jnp.isfinite(value) & jnp.isfinite(slope)
     noise = _ROUNDOFF * jnp.abs(value) + 1e-15
-    descends = (value <= s.value + noise) if is_minimum else jnp.asarray(True)
+    descends = (value <= s.at.value + noise) if is_minimum else jnp.asarray(True)
     flat = jnp.abs(slope) <= method.curvature * jnp.abs(s.slope)
     accept = first | (finite & descends & (flat | (s.tries >= 3)))
     # secant of the slopes; a slope that has not risen asks for a longer step
@@ -210,8 +192,8 @@ def judge(is_minimum: bool, method: Method, s: Scalars, value, slope) -> Trial:
     return Trial(value, slope, accept, finite, secant)
 
 
-def go_on(method: Method, s: Scalars, trial: Trial, tol, gz, down) -> tuple[Scalars, How]:
-    """The numbers after a trial point, with <gradient, preconditioned gradient> and the slope of the proposed direction."""
+def go_on(method: Method, s: State, trial: Trial, tol, gz, down) -> tuple[State, How]:
+    """The state with the numbers after a trial point, with <gradient, preconditioned gradient> and the slope of the proposed direction."""
     first = s.evaluations == 0
     t = jnp.where(first, 0.0, s.step)
     accept, secant = trial.accept, trial.secant
@@ -231,8 +213,7 @@ def go_on(method: Method, s: Scalars, trial: Trial, tol, gz, down) -> tuple[Scal
     done = jnp.where(~accept & exhausted & (s.restarted == 1), jnp.where(trial.finite, STUCK, DIVERGED), done)
     done = jnp.where(first & ~trial.finite, DIVERGED, done)
     one = jnp.ones((), int)
-    now = Scalars(
-        value=jnp.where(accept, trial.value, s.value),
+    now = s._replace(
         slope=jnp.where(accept, next_slope, retry_slope),
         step=jnp.where(accept, next_step, retry_step),
         gz=jnp.where(accept, gz, s.gz),

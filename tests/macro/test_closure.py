@@ -12,6 +12,7 @@ from dftopt import macro
 from dftopt.errors import InputError
 from dftopt.macro import closure
 from dftopt.macro.components import components_of
+from dftopt.macro.given import weights
 
 MIX = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]
 
@@ -50,8 +51,11 @@ def test_the_hidden_coordinate_is_found_and_its_number_chosen():
     found, more = closure.learn(data, 1)
     assert more.names == ("x", "closure 1") and more.dimension == 2
     u = more.states[:, 1]
-    assert abs(u.mean()) < 1e-4
-    np.testing.assert_allclose(u.std(), 1, atol=1e-3)  # it is 1 near every x
+    near, variance = weights(found.of_z, x[:, None]), found.covariance[:, 0, 0]
+    before = u**2 * (near @ variance)  # of the coordinate that was not yet scaled: its variance near each knot
+    np.testing.assert_allclose(
+        [u.mean(), *(near.T @ before / near.sum(0) / variance)], [0, *np.ones(len(variance))], atol=1e-4
+    )
     plane = np.stack([np.ones_like(x), x, y], 1)
     left = u - plane @ np.linalg.lstsq(plane, u, rcond=None)[0]
     assert left.std() < 0.2  # a function of x and y, not of the fast noise
