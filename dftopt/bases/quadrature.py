@@ -67,7 +67,8 @@ def functions_per_point(mol: gto.Mole, level: int) -> float:
         return mol.nao_nr()
     table, atoms = _grids(mol, level).gen_atomic_grids(mol, level=level), mol.atom_coords()
     some = np.unique(np.linspace(0, mol.natm - 1, 40).astype(int))
-    sample = [atoms[i] + table[mol.atom_symbol(i)][0][:: len(table[mol.atom_symbol(i)][0]) // 50] for i in some]
+    spheres = {symbol: coords[:: max(1, len(coords) // 50)] for symbol, (coords, _) in table.items()}
+    sample = [atoms[i] + spheres[mol.atom_symbol(i)] for i in some]
     distance = scipy.spatial.distance.cdist(np.concatenate(sample), atoms)[:, mol._bas[:, gto.ATOM_OF]]
     return float((distance < _reach(mol) + NEIGHBOURS).dot(np.diff(mol.ao_loc_nr())).mean())
 

@@ -197,7 +197,7 @@ def _height(fit):
 def _points(fit, count, through=None):
     """Points (count^2, d) over the first two coordinates, the others by a line; which are near data; the two axes.
 
-    The line is moved to a point `through` which it shall go.
+    The line is shifted to go through the point `through`, if there is one.
     """
     z = fit.states
     axes = [np.linspace(np.quantile(z[:, i], 0.002), np.quantile(z[:, i], 0.998), count) for i in (0, 1)]

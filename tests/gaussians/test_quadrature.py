@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 
 import dftopt
-from dftopt.bases import quadrature
+from dftopt.bases import integrals, quadrature
 from dftopt.energy.molecule import energies_and_hpsi, hamiltonian, prepare
 
 ENERGIES = jax.jit(energies_and_hpsi)
@@ -37,6 +37,30 @@ def test_functions_that_are_left_out_do_not_matter(pair, monkeypatch):
     assert abs(part[0].free - whole[0].free) < 1e-9
     assert np.abs(part[1] - whole[1]).max() < 1e-8
     assert np.abs(hamiltonian(psi, f, m) - hamiltonian(psi, f, prepare(model, basis))).max() < 1e-8
+
+
+@pytest.mark.parametrize(("element", "basis"), [("Ne", "cc-pvqz"), ("I", "def2-tzvp")])
+def test_functions_beyond_their_reach_are_negligible(element, basis):
+    mol = dftopt.Gaussians(dftopt.Model(Atoms(element), xc="PBE"), basis=basis).mol
+    reach, ends = quadrature._reach(mol), mol.ao_loc_nr()
+    away = np.random.default_rng(0).normal(size=(40, 3))
+    away /= np.linalg.norm(away, axis=1)[:, None]
+    for shell, distance in enumerate(reach):
+        seen = lambda r, of=slice(ends[shell], ends[shell + 1]): np.abs(quadrature.values(mol, r * away, 1)[of]).max()
+        assert seen(distance) < quadrature.NEGLIGIBLE < seen(0.97 * distance)  # and not farther than it has to be
+
+
+def test_memory_is_foreseen(monkeypatch):
+    atoms = Atoms("H20", positions=[[2.0 * i, 0.5 * (i % 2), 0] for i in range(20)])
+    mol = dftopt.Gaussians(dftopt.Model(atoms, xc="PBE"), basis="def2-svp", grid=0).mol
+    monkeypatch.setattr(quadrature, "UNSCREENED", 0)
+    monkeypatch.setattr(quadrature, "BLOCK_BYTES", 2**16)
+    made = quadrature.blocks(mol, quadrature.points(mol, 3), 1)
+    held = sum(b.values.size for b in made) / sum(b.values.shape[0] * b.values.shape[3] for b in made) / 4
+    assert 0.7 < quadrature.functions_per_point(mol, 3) / held < 1.3
+    fitted = integrals.fitted(mol, integrals.auxiliary(mol, "gga"))
+    monkeypatch.setattr(integrals, "SHELLS_AT_ONCE", 0)
+    assert integrals.fitted_gib(mol, "gga") == pytest.approx(fitted.integrals.nbytes / 2**30, rel=1e-12)
 
 
 def test_matrix_and_orbitals_see_one_hamiltonian(pair):
