@@ -40,6 +40,5 @@ def hartree_and_potential(
         potential = r.integrals @ d
     else:
         potential = jax.scipy.linalg.cho_solve((r.metric, True), r.integrals @ d) @ r.integrals
-    full = jnp.zeros_like(density).at[r.i, r.j].set(potential)
-    full = jnp.where(jnp.tri(len(density), dtype=bool), full, full.T)  # pairs have i >= j
+    full = jnp.zeros_like(density).at[r.i, r.j].set(potential).at[r.j, r.i].set(potential)
     return 0.5 * jnp.sum(d * potential), full

@@ -119,7 +119,7 @@ def _run(model, mean, params, y, q, counts, h, key):
         def one(_, carry):
             y, i = carry
             kick = jnp.sqrt(h) * normals(words, y.shape, i).astype(jnp.float32)
-            noise = jnp.einsum("mnij,mnj->mni", sigma(params, model, y, q), kick)
+            noise = jnp.sum(sigma(params, model, y, q) * kick[..., None, :], -1)
             b = drift(params, model, y, q)
             ahead = inside(y + h * b + noise)
             return inside(y + 0.5 * h * (b + drift(params, model, ahead, q)) + noise), i + 1

@@ -11,6 +11,7 @@ import numpy as np
 
 from dftopt.errors import InputError
 from dftopt.macro import onsager
+from dftopt.macro.networks import square
 from dftopt.macro.onsager import WITH_POTENTIAL, Model
 from dftopt.macro.scales import Scales
 
@@ -264,7 +265,7 @@ def _each(what, model, params, y, q):
     """(members, batch, ...) of one quantity in scaled units."""
     functions = {
         "drift": onsager.drift,
-        "diffusion": lambda *args: (lambda L: L @ L.T)(onsager.sigma(*args)),
+        "diffusion": lambda *args: square(onsager.sigma(*args)),
         "potential": onsager.potential,
         "M": lambda *args: onsager.mobility(*args)[0],
         "flux": onsager.flux,

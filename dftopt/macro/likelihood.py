@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dftopt.macro.networks import cholesky, monomials, solve_lower
+from dftopt.macro.networks import cholesky, monomials, solve_lower, square
 from dftopt.macro.onsager import SEEN, Model, activity, drift, raw, sigma
 from dftopt.macro.scales import Scales
 from dftopt.macro.statistics import Statistics, alive
@@ -42,7 +42,7 @@ def loss(params: dict, model: Model, row: Batch, C0: jax.Array, full: bool) -> t
     """Of one snapshot (no axis of rows), the parts of drift and of noise; constants are left out."""
     b = drift(params, model, row.y, row.q)
     L = sigma(params, model, row.y, row.q)
-    D = L @ L.T
+    D = square(L)
     C = row.a * D if full else row.a * jax.lax.stop_gradient(D) + activity(model, row.y) * C0
     of_C = cholesky(C)
     x = solve_lower(of_C, row.b - b)

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dftopt.macro.likelihood import Batch
-from dftopt.macro.networks import cholesky, solve_lower
+from dftopt.macro.networks import cholesky, product, solve_lower, square
 from dftopt.macro.onsager import Model, drift, sigma
 
 SHORT, LONG = 0.02, 1.0  # step times the fastest rate of relaxation: nothing is corrected below, nor can be beyond
@@ -37,7 +37,7 @@ def after(
 ) -> tuple[jax.Array, jax.Array]:
     """Mean (d,) and covariance (d, d) of increments from y over h, both over h."""
     d, part = len(y), h / steps
-    noise = lambda x: (lambda L: L @ L.T)(sigma(params, model, x, q))
+    noise = lambda x: square(sigma(params, model, x, q))
 
     def flow(x):
         first = drift(params, model, x, q)
@@ -92,9 +92,9 @@ def _corrected(model, steps, params, y, q, b, D, h):
         bias = (
             solve_lower(L, drift(params, model, y, q) - b) + away
         )  # of the step: an equation in training may run away
-        new = b + L @ (bias / jnp.maximum(1.0, jnp.sqrt(h * (bias @ bias))))
-        half = L @ solve_lower(of_h, D)
-        scatter = half @ solve_lower(of_h, L.T)
+        new = b + product(L, bias / jnp.maximum(1.0, jnp.sqrt(h * (bias @ bias))))
+        half = product(L, solve_lower(of_h, D))
+        scatter = product(half, solve_lower(of_h, L.T))
         # what has relaxed within h says nothing of how
         fine = jnp.isfinite(new).all() & (jnp.diagonal(L) < LOST * jnp.diagonal(of_h)).all()
         return jnp.where(fine, new, b), jnp.where(fine, 0.5 * (scatter + scatter.T), D)

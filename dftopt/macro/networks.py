@@ -55,6 +55,16 @@ def lower(entries: jax.Array, d: int) -> jax.Array:
     return jnp.stack([jnp.stack(row) for row in rows])
 
 
+def product(A: jax.Array, b: jax.Array) -> jax.Array:
+    """A b for a small matrix A (d, d) and b, (d,) or (d, k)."""
+    return sum(A[:, j] * b[j] if b.ndim == 1 else A[:, j, None] * b[j] for j in range(A.shape[1]))  # type: ignore[return-value]
+
+
+def square(L: jax.Array) -> jax.Array:
+    """L L^T."""
+    return product(L, L.T)
+
+
 def cholesky(A: jax.Array) -> jax.Array:
     """L with L L^T = A, for a small positive definite A (d, d)."""
     d = A.shape[-1]

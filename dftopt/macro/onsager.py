@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from dftopt.macro.networks import apply, cholesky, lower, monomials, network
+from dftopt.macro.networks import apply, cholesky, lower, monomials, network, product, square
 
 FORMS = ("onsager", "fdr", "network", "linear")
 WITH_POTENTIAL = ("onsager", "fdr")
@@ -130,7 +130,7 @@ def mobility(params: dict, model: Model, y: jax.Array, q: jax.Array) -> tuple[ja
     out = apply(params["MW"], seen(params, model, y, q))
     L = positive_diagonal(lower(out[: d * (d + 1) // 2], d))  # else L L^T has no gradient where an element is 0
     free = out[d * (d + 1) // 2 :].reshape(d, d)
-    M = 0.1 * jax.nn.softplus(params["M_floor"]) * jnp.eye(d, dtype=y.dtype) + L @ L.T
+    M = 0.1 * jax.nn.softplus(params["M_floor"]) * jnp.eye(d, dtype=y.dtype) + square(L)
     if model.form == "fdr":
         noise, T = units(params)
         A = noise / jnp.sqrt(2 * T)
@@ -148,7 +148,7 @@ def drift(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
         return activity(model, y) * (polynomial(params, x) + apply(params["drift"], x))
     slope = jax.grad(potential, 2)(params, model, y, q)
     M, W = mobility(params, model, y, q)
-    b = -(M + W) @ slope
+    b = -product(M + W, slope)
     return b + units(params)[1] * divergence(params, model, y, q) if model.form == "fdr" else b
 
 
@@ -170,7 +170,7 @@ def flux(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
     """The part of the drift that moves no probability out of the stationary density: T div W - W grad V (d,)."""
     W = mobility(params, model, y, q)[1]
     slope = jax.grad(potential, 2)(params, model, y, q)
-    return -W @ slope + units(params)[1] * divergence(params, model, y, q, slice(1, None))
+    return -product(W, slope) + units(params)[1] * divergence(params, model, y, q, slice(1, None))
 
 
 def sigma(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
