@@ -70,9 +70,9 @@ def carried(result: Result, basis) -> Result:
     """A result with its orbitals written in the plane waves of another basis, matched by their integer G."""
     if same_waves(result.basis, basis):
         return result
-    point = {**result.point, "psi": rewritten(result.point["psi"], result.basis, basis)}
-    point["psi"] = _orthonormal(point["psi"], result.options.problem)
-    return replace(result, basis=basis, point=point, psi=rewritten(result.psi, result.basis, basis))
+    written = lambda psi: None if psi is None else rewritten(psi, result.basis, basis)
+    point = {**result.point, "psi": _orthonormal(written(result.point["psi"]), result.options.problem)}
+    return replace(result, basis=basis, point=point, psi=written(result.psi), buffer=written(result.buffer))
 
 
 @partial(jax.jit, static_argnames="problem")

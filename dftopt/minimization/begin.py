@@ -139,8 +139,8 @@ def from_result(earlier: Result, model, basis, prepared: Prepared, o: options.Op
             f"start: the earlier result was parametrized by {earlier.options.parametrization!r}, this run by {problem.parametrization!r}. "
             "Use the same temperature and parametrization."
         )
-    carried, beyond = starting.carry(earlier, basis), _beyond(earlier, basis)
-    return Begin(starting.compact(carried, prepared), starting.compact(beyond, prepared), np.zeros(2))
+    carried, empty = starting.carry(earlier, basis), _beyond(earlier, basis)
+    return Begin(starting.compact(carried, prepared), starting.compact(empty, prepared), np.zeros(2))
 
 
 def as_found(o: options.Options, start) -> options.Options:
@@ -151,8 +151,13 @@ def as_found(o: options.Options, start) -> options.Options:
 
 
 def _beyond(earlier: Result, basis):
-    """The empty bands of an earlier result at the same plane waves, to start ours from."""
-    n = earlier.point["psi"].shape[2]
+    """The empty bands of an earlier result at the same plane waves, and its buffer, to start ours from."""
     if starting.same_waves(earlier.basis, basis):
-        return earlier.psi[:, :, n:]
+        return beyond(earlier)
     return jnp.zeros((*earlier.psi.shape[:2], 0, basis.npw), complex)
+
+
+def beyond(result: Result):
+    """Bands of a result that its point does not hold: empty ones, and the buffer."""
+    empty = result.psi[:, :, result.point["psi"].shape[2] :]
+    return empty if result.buffer is None else jnp.concatenate([empty, result.buffer], axis=2)

@@ -38,9 +38,14 @@ def occupation_parameters(problem: Problem, e, f, model, basis):
 
 @dataclass(frozen=True)
 class Final:
-    """Settled orbitals and levels; `restart` is a better point where the minimization ended in an excited state."""
+    """Settled orbitals and levels.
+
+    `buffer` holds the bands above them, settled loosely; `restart` is a better point where the minimization ended in an
+    excited state.
+    """
 
     psi: Any
+    buffer: Any
     potential: Any
     eigenvalues: np.ndarray
     residuals: np.ndarray
@@ -183,10 +188,11 @@ def finish(
         levels, filling = jnp.asarray(e[..., :nb]), jnp.asarray(occupations)[..., :nb]
         parameters = occupation_parameters(problem, levels, filling, model, basis)
         restart = {"psi": full[:, :, :nb], "occ": fill_up(parameters, prepared.devices)}
-    settled = starting.expanded(full[:, :, :wanted], nk, prepared)
+    settled, buffer = (starting.expanded(part, nk, prepared) for part in (full[:, :, :wanted], full[:, :, wanted:]))
     potential = jnp.asarray(host(seen.potential))
     return Final(
         settled,
+        buffer,
         potential,
         e,
         norms,

@@ -85,6 +85,7 @@ class Result:
         absolute_magnetization: integral of |rho_up - rho_down|, bohr magnetons.
         diagonality: max |(f_i - f_j) H_ij| at the final point, before any diagonalization; hartree.
         inputs: continuous inputs that replaced `model.inputs()`, or None.
+        buffer: orbitals of the next bands, which have settled only loosely: a start for other structures, not kept in files.
         starts: what each set of starting moments led to, see `Start`; empty unless several were asked for.
     """
 
@@ -107,6 +108,7 @@ class Result:
     absolute_magnetization: float
     diagonality: float = np.nan
     inputs: dict | None = field(default=None, repr=False)
+    buffer: Any = field(default=None, repr=False)
     starts: tuple[Start, ...] = field(default=(), repr=False)
 
     @property

@@ -55,7 +55,7 @@ def assemble(model, basis, o: options.Options, run: Run, final: Final, counted, 
     return Result(
         model=model, basis=basis, options=o, energies=energies, converged=converged, verdict=verdict, stats=stats,
         eigenvalues=final.eigenvalues, occupations=final.occupations, fermi_levels=final.fermi_levels, history=run.history,
-        errors=run.errors, psi=final.psi, potential=final.potential, point=run.x, inputs=inputs,
+        errors=run.errors, psi=final.psi, buffer=final.buffer, potential=final.potential, point=run.x, inputs=inputs,
         diagonality=final.diagonality, charge_integral=final.charge, absolute_magnetization=final.absolute_magnetization,
     )  # fmt: skip
 

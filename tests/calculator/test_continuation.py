@@ -1,6 +1,7 @@
 """From one structure to the next: extrapolated orbitals, kept shapes and meshes, files to go on from."""
 
 import copy
+import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
@@ -98,6 +99,20 @@ def test_extrapolated_orbitals_are_near_and_orthonormal(walked):
     again = extrapolated([results[0], turned, results[2]], basis).point
     np.testing.assert_allclose(again["occ"], start.point["occ"], atol=1e-9)
     np.testing.assert_allclose(np.abs(overlap(again["psi"], psi)) ** 2 @ np.ones(8), 1.0, atol=1e-9)
+
+
+def test_bands_settle_sooner_from_the_buffer_of_the_last_structure(walked):
+    last = walked._memory.results[0]
+    model = dftopt.Model(silicon(3), xc="LDA")
+    basis = dftopt.PlaneWaves(model, ecut=5, kpts=(2, 2, 2), symmetry=False, like=last.basis)
+    options = {"temperature": 0.2 / Hartree, "nbands": 8, "tol": 1e-10, "progress": False}
+    kept, anew = (
+        dftopt.minimize(model, basis, start=s, **options) for s in (last, dataclasses.replace(last, buffer=None))
+    )
+    assert kept.stats.evaluations == anew.stats.evaluations
+    settling = lambda r: r.stats.hamiltonian_applications - r.stats.evaluations * r.occupations.size
+    assert settling(kept) < 0.9 * settling(anew)
+    np.testing.assert_allclose(kept.eigenvalues, anew.eigenvalues, atol=1e-8)
 
 
 def test_other_moments_other_atoms_and_other_keywords_start_anew(walked):
