@@ -8,6 +8,7 @@ also where a rare excursion leads one member to states that it has not seen. Net
 rounding is far below the noise of a step.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
@@ -18,9 +19,10 @@ from dftopt.errors import InputError
 from dftopt.macro import checks, onsager
 from dftopt.macro.random import child, key_words, normals
 from dftopt.macro.whole_system import check_times
+from dftopt.precision import cores_here
 
 STIFFNESS = 0.2  # step times the fastest local rate
-AT_ONCE = 1024  # trajectories of one member per compiled batch
+AT_ONCE = 256  # trajectories of one member per compiled batch: it stays in the cache
 
 
 def simulate(
@@ -55,18 +57,21 @@ def simulate(
     step = longest_step(fit, q) if step is None else step
     checks.number("step", step, above=0, remedy="It is a time step in the simulator's unit.")
     gaps = np.diff(times, prepend=0.0)
-    each = -(-n // fit.members)
+    batches = -(-n // (fit.members * AT_ONCE))
+    size = -(-n // (fit.members * batches))  # all of one shape
+    each = batches * size
     index = np.minimum(np.arange(fit.members * each), n - 1)
     start = jnp.broadcast_to(y0, (n, fit.dimension))[index].reshape(each, fit.members, -1).swapaxes(0, 1)
     counts = np.ceil(gaps / step - 1e-9).astype(int)
     h = np.divide(gaps, counts, out=np.zeros_like(gaps), where=counts > 0) / fit.scales.time
     single = jax.tree.map(lambda x: x.astype(jnp.float32), fit.params)
-    parts = []
-    for first in range(0, each, AT_ONCE):
-        part = start[:, first : first + AT_ONCE]
-        key = child(jax.random.key(seed), first)
-        moved = _run(fit.model, equation == "mean", single, part, q, jnp.asarray(counts), jnp.asarray(h), key)
-        parts.append(np.asarray(moved))
+
+    def batch(first: int) -> np.ndarray:
+        part, key = start[:, first : first + size], child(jax.random.key(seed), first)
+        return np.asarray(_run(fit.model, equation == "mean", single, part, q, jnp.asarray(counts), jnp.asarray(h), key))
+
+    with ThreadPoolExecutor(cores_here()) as pool:  # small arrays: XLA itself would use one core
+        parts = list(pool.map(batch, range(0, each, size)))
     y = np.concatenate(parts, 2)  # (T, members, each, d)
     z = fit.scales.z(y.transpose(2, 1, 0, 3).reshape(fit.members * each, len(times), -1)[:n].astype(float))
     if not np.isfinite(z).all():

@@ -38,6 +38,15 @@ def apply(layers: Layers, x: jax.Array) -> jax.Array:
     return layers[-1]["weight"] @ x + layers[-1]["bias"]
 
 
+def apply_along(layers: Layers, x: jax.Array, directions: Sequence[jax.Array]) -> tuple[jax.Array, list[jax.Array]]:
+    """Output for one input (i,), and its derivatives along directions (i,) of the input: faster than one jvp for each."""
+    slopes = list(directions)
+    for layer in layers[:-1]:
+        x = jnp.tanh(layer["weight"] @ x + layer["bias"])
+        slopes = [(1 - x * x) * (layer["weight"] @ s) for s in slopes]
+    return layers[-1]["weight"] @ x + layers[-1]["bias"], [layers[-1]["weight"] @ s for s in slopes]
+
+
 def monomials(x: jax.Array, count: int) -> jax.Array:
     """The first `count` monomials of x (i,): 1, x_1, x_2, ..., x_1^2, x_1 x_2, ..., by rising degree."""
     out, last = [jnp.ones((), x.dtype)], [(jnp.ones((), x.dtype), 0)]

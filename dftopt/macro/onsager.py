@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from dftopt.macro.networks import apply, cholesky, lower, monomials, network, product, square
+from dftopt.macro.networks import apply, apply_along, cholesky, lower, monomials, network, product, square
 
 FORMS = ("onsager", "fdr", "network", "linear")
 WITH_POTENTIAL = ("onsager", "fdr")
@@ -126,16 +126,19 @@ def potential(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Arr
 
 def mobility(params: dict, model: Model, y: jax.Array, q: jax.Array) -> tuple[jax.Array, jax.Array]:
     """M and W (d, d) of one point."""
+    return _matrices(params, model, apply(params["MW"], seen(params, model, y, q)), activity(model, y))
+
+
+def _matrices(params: dict, model: Model, out: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """M and W of what their network says and the activity."""
     d = model.d
-    out = apply(params["MW"], seen(params, model, y, q))
     L = positive_diagonal(lower(out[: d * (d + 1) // 2], d))  # else L L^T has no gradient where an element is 0
     free = out[d * (d + 1) // 2 :].reshape(d, d)
-    M = 0.1 * jax.nn.softplus(params["M_floor"]) * jnp.eye(d, dtype=y.dtype) + square(L)
+    M = 0.1 * jax.nn.softplus(params["M_floor"]) * jnp.eye(d, dtype=out.dtype) + square(L)
     if model.form == "fdr":
         noise, T = units(params)
         A = noise / jnp.sqrt(2 * T)
         M = A[:, None] * M * A
-    a = activity(model, y)
     return a * M, a * (free - free.T)
 
 
@@ -162,8 +165,12 @@ def polynomial(params: dict, x: jax.Array) -> jax.Array | float:
 
 def divergence(params: dict, model: Model, y: jax.Array, q: jax.Array, which=slice(None)) -> jax.Array:
     """sum_j d_j A_ij of A = M + W, or of W alone with `which=slice(1, None)`."""
-    jacobian = jax.jacfwd(lambda x: sum(mobility(params, model, x, q)[which]))(y)
-    return jnp.einsum("ijj->i", jacobian)
+    inputs = lambda x: (seen(params, model, x, q), activity(model, x))
+    x, a = inputs(y)
+    along = [jax.jvp(inputs, (y,), (e,))[1] for e in jnp.eye(model.d, dtype=y.dtype)]
+    out, slopes = apply_along(params["MW"], x, [dx for dx, _ in along])
+    column = lambda j: lambda out, a: sum(_matrices(params, model, out, a)[which])[:, j]  # type: ignore[index]
+    return sum(jax.jvp(column(j), (out, a), (slopes[j], da))[1] for j, (_, da) in enumerate(along))  # type: ignore[return-value]
 
 
 def flux(params: dict, model: Model, y: jax.Array, q: jax.Array) -> jax.Array:
