@@ -7,6 +7,9 @@ largest relative error of D over the 2 to 98 % range of the visited m (goals 2 %
 over the exact one (goal within 5 %) where the stationary state has one peak, the largest deviation of the mean of a
 30-unit transient from that of direct simulations (goal 0.03); standard deviation of the drift over the members of the
 ensemble, in the same unit as its error. `--quick`: one seed and fewer trajectories.
+
+The estimator of steps sees the drift through noise: below the transition, where the drift is small, 100 trajectories with 64
+replicas leave an error of 2 to 5 %, 300 with 256 of 1 to 2 %. Their simulation takes 1 (patch 64) to 10 (patch 8) minutes of CPU.
 """
 
 import argparse
@@ -41,10 +44,10 @@ def main():
     parser.add_argument("--cases", nargs="+", default=["0.9:0", "1.2:0.1", "1.2:0"], metavar="BETA:FIELD")
     parser.add_argument("--trajectories", type=int, default=None)
     parser.add_argument("--seeds", type=int, default=None)
-    parser.add_argument("--replicas", type=int, default=64, help="of each patch, for the estimator of steps")
+    parser.add_argument("--replicas", type=int, default=None, help="of each patch, for the estimator of steps")
     options = parser.parse_args()
     dftopt.enable_compilation_cache()
-    trajectories, seeds = (40, 1) if options.quick else (100, 3)
+    trajectories, seeds = (40, 1) if options.quick else (300, 2)
     trajectories, seeds = options.trajectories or trajectories, options.seeds or seeds
     times = np.arange(0, 30.5, 0.5)
     print(
@@ -58,7 +61,7 @@ def main():
             for patch in options.patches:
                 for seed in range(seeds):
                     cpu = [time.process_time()]
-                    replicas = 2 if estimator == "rates" else options.replicas  # patches are cheap
+                    replicas = 2 if estimator == "rates" else options.replicas or (64 if options.quick else 256)
                     data = macro.sample(
                         sim, trajectories, patch, seed, estimator=estimator, check=False, replicas=replicas
                     )

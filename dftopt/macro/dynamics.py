@@ -68,7 +68,9 @@ def simulate(
 
     def batch(first: int) -> np.ndarray:
         part, key = start[:, first : first + size], child(jax.random.key(seed), first)
-        return np.asarray(_run(fit.model, equation == "mean", single, part, q, jnp.asarray(counts), jnp.asarray(h), key))
+        return np.asarray(
+            _run(fit.model, equation == "mean", single, part, q, jnp.asarray(counts), jnp.asarray(h), key)
+        )
 
     with ThreadPoolExecutor(cores_here()) as pool:  # small arrays: XLA itself would use one core
         parts = list(pool.map(batch, range(0, each, size)))
