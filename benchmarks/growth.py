@@ -30,6 +30,7 @@ def draw(path: Path, series: dict) -> None:
     """Seconds over atoms, and over k points."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     from dftopt.calculator.style import BLUE, VERMILION, drawing
 
@@ -45,6 +46,7 @@ def draw(path: Path, series: dict) -> None:
             axis.set(xscale="log", yscale="log", xlabel=f"Number of {what}", ylabel="Wall time (s)")
             axis.set_xticks(x, [str(v) for v in x])
             axis.minorticks_off()
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axis.legend()
         figure.savefig(path)

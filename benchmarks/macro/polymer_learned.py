@@ -33,7 +33,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--members", type=int, default=None)
     parser.add_argument(
-        "--dt", type=float, default=1.0, help="of the increments: long against the chatter of single beads"
+        "--dt", type=float, default=1.5, help="of the increments: long against the chatter of single beads"
     )
     parser.add_argument("--rate", type=float, default=0.3)
     parser.add_argument("--attraction", type=float, default=0.7)
