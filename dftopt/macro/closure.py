@@ -40,10 +40,8 @@ from dftopt.macro.given import basis, freed, functions, weights, what_is_given
 from dftopt.macro.networks import Layers, apply, cholesky, network, solve_lower
 from dftopt.macro.onsager import Model, drift, initial, sigma
 
-STEPS, BATCH, RATE, WIDTH = (1500, 6000), 512, 3e-3, 32
-EPOCHS = (
-    150  # with at least and at most so many steps: beyond 6000 the held-out likelihood of 20,000 rows grows no more
-)
+EPOCHS, STEPS = 150, (1500, 6000)  # at least and at most; beyond, the held-out likelihood of 20,000 rows grows no more
+BATCH, RATE, WIDTH = 512, 3e-3, 32
 SMALL = 1e-6
 OWN = ("mean", "components", "slope", "covariance")  # arrays of a closure
 RECONSTRUCTION = 0.5  # weight of the decoder's error, each component of unit variance

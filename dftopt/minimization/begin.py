@@ -152,12 +152,7 @@ def as_found(o: options.Options, start) -> options.Options:
 
 def _beyond(earlier: Result, basis):
     """The empty bands of an earlier result at the same plane waves, and its buffer, to start ours from."""
-    if starting.same_waves(earlier.basis, basis):
-        return beyond(earlier)
-    return jnp.zeros((*earlier.psi.shape[:2], 0, basis.npw), complex)
-
-
-def beyond(result: Result):
-    """Bands of a result that its point does not hold: empty ones, and the buffer."""
-    empty = result.psi[:, :, result.point["psi"].shape[2] :]
-    return empty if result.buffer is None else jnp.concatenate([empty, result.buffer], axis=2)
+    if not starting.same_waves(earlier.basis, basis):
+        return jnp.zeros((*earlier.psi.shape[:2], 0, basis.npw), complex)
+    empty = earlier.psi[:, :, earlier.point["psi"].shape[2] :]
+    return empty if earlier.buffer is None else jnp.concatenate([empty, earlier.buffer], axis=2)
